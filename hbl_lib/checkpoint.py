@@ -1,0 +1,58 @@
+"""Checkpoints: nested dicts and lists of tensors and plain values in one safetensors file. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .errors import KitError
+from .files import write_atomically
+
+_TENSOR = "$tensor"
+
+
+def _split(tree: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """Plain copy of `tree` in which each tensor is a reference; the tensors are gathered in `tensors`."""
+    if isinstance(tree, torch.Tensor):
+        tensors[name] = tree.detach().cpu().contiguous().clone()
+        return {_TENSOR: name}
+    if isinstance(tree, dict):  # as pairs: JSON would turn an optimiser's integer keys into strings
+        return {"$dict": [[key, _split(value, f"{name}/{key}", tensors)] for key, value in tree.items()]}
+    if isinstance(tree, (list, tuple)):
+        return [_split(value, f"{name}/{i}", tensors) for i, value in enumerate(tree)]
+    return tree
+
+
+def _join(plain: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(plain, dict) and _TENSOR in plain:
+        return tensors[plain[_TENSOR]]
+    if isinstance(plain, dict):
+        return {key: _join(value, tensors) for key, value in plain["$dict"]}
+    if isinstance(plain, list):
+        return [_join(value, tensors) for value in plain]
+    return plain
+
+
+def save(path: Path, tree: dict[str, Any]) -> None:
+    """Write `tree` atomically: tensors as such, the rest as JSON in the file's header."""
+    tensors: dict[str, torch.Tensor] = {}
+    header = {"tree": json.dumps(_split(tree, "", tensors))}
+    write_atomically(path, lambda name: save_file(tensors, name, metadata=header))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what `save` wrote, on the CPU; a missing, torn or foreign file is a KitError that names it."""
+    path = Path(path)
+    if not path.is_file():
+        raise KitError(f"{path}: no such checkpoint")
+    try:
+        with safe_open(path, framework="pt") as opened:
+            tree = json.loads((opened.metadata() or {})["tree"])
+            return _join(tree, {name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise KitError(f"{path}: not a readable checkpoint of this kit ({type(error).__name__}: {str(error)[:200]})") from None

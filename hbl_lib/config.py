@@ -1,0 +1,185 @@
+"""Parameters: profile + task + overrides, merged, checked, typed and frozen. An unknown key names the nearest one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import KitError, nearest
+from .files import read_yaml
+
+ROOT = Path(__file__).parent.parent
+PARAMS = ROOT / "params"
+
+Positive = Field(gt=0)
+
+
+class Section(BaseModel):
+    """A frozen group of parameters that takes no unknown key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Schedule(Section):
+    """How long a loop runs: either `epochs` over its list of pictures, or a number of `steps`."""
+
+    epochs: int | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _one(self) -> Schedule:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        return self
+
+    def steps_for(self, pictures: int, batch: int = 1) -> int:
+        """Number of steps over a list of `pictures`."""
+        return self.steps if self.steps is not None else self.epochs * max(1, pictures // batch)
+
+
+class DataParams(Section):
+    variants: int = Field(gt=0, description="degraded versions of each embedded picture")
+    validation: float = Field(gt=0, lt=0.5, description="share of the picture groups kept for selection")
+    test: float = Field(gt=0, lt=0.5, description="share of the picture groups kept for the final metrics")
+    split_seed: int = Field(ge=0, description="orders the groups before they are dealt out")
+
+
+class ClassifierParams(Schedule):
+    network: Literal["resnet10", "resnet50"]
+    crop: int = Field(ge=16)
+    batch: int = Positive
+    rate: float = Positive
+    negatives: Literal["matched", "plain"] = Field(description="what stands for degraded; see hbl_lib/classifier.py")
+    label_smoothing: float = Field(ge=0, lt=0.5)
+
+
+class LowerParams(Schedule):
+    """A search's schedule and its lower level: SGD on the weights, cosine to `final_rate`."""
+
+    crop: int = Field(ge=16)
+    rate: float = Positive
+    final_rate: float = Field(ge=0)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    clip: float = Field(gt=0, description="largest gradient norm of a weight step")
+
+
+class LossSearchParams(LowerParams):
+    beta_rate: float = Positive
+    hypergradient: Literal["exact", "double_backward", "finite_difference"]
+
+
+class ArchitectureSearchParams(LowerParams):
+    alpha_rate: float = Positive
+    mixing: Literal["kernel", "feature"]
+
+
+class RetrainParams(Schedule):
+    crop: int = Field(ge=16)
+    batch: int = Positive
+    optimizer: Literal["sgd", "adam"]
+    rate: float = Positive
+    final_rate: float = Field(ge=0)
+    clip: float = Positive
+    validations: int = Field(gt=0, description="how often the validation pictures are restored, evenly spread")
+
+
+class PerceptualParams(Section):
+    download: bool = Field(description="may fetch missing VGG-19 and AlexNet weights")
+    untrained: bool = Field(description="may go on with seeded untrained features where none are found")
+
+
+class TaskParams(Section):
+    """Which data, which degradation, and which published row belongs beside it."""
+
+    name: str
+    title: str
+    degradation: Literal["low_light"]
+    data: str = Field(description="'embedded', or a folder of pairs")
+    published_table: str
+    published_row: str
+    published_prefix: str = ""
+
+
+class Params(Section):
+    """Everything a run depends on."""
+
+    profile: str
+    seed: int = Field(ge=0)
+    threads: int = Field(gt=0, description="torch threads; recorded, never derived from cores or jobs")
+    task: TaskParams
+    data: DataParams
+    perceptual: PerceptualParams
+    classifier: ClassifierParams
+    loss_search: LossSearchParams
+    architecture_search: ArchitectureSearchParams
+    retrain: RetrainParams
+
+
+def names(kind: str) -> list[str]:
+    """The profiles or tasks there are; kind is "profiles" or "tasks"."""
+    return sorted(path.stem for path in (PARAMS / kind).glob("*.yaml"))
+
+
+def _read(kind: str, name: str) -> dict[str, Any]:
+    if name not in names(kind):
+        raise KitError(f"no {kind[:-1]} '{name}'; there are: {', '.join(names(kind))}.{nearest(name, names(kind))}")
+    data = read_yaml(PARAMS / kind / f"{name}.yaml")
+    if not isinstance(data, dict):
+        raise KitError(f"{PARAMS / kind / name}.yaml: expected keys and values")
+    return data
+
+
+def _override(data: dict[str, Any], assignment: str) -> None:
+    """Apply "section.key=value" (YAML value) to nested `data`."""
+    key, equals, text = assignment.partition("=")
+    *sections, last = key.strip().split(".")
+    if not equals or not last:
+        raise KitError(f"override {assignment!r}: write section.key=value, for example retrain.steps=100")
+    for section in sections:
+        if not isinstance(data.get(section), dict):
+            known = [name for name, value in data.items() if isinstance(value, dict)]
+            raise KitError(f"override {assignment!r}: no section '{section}'.{nearest(section, known)}")
+        data = data[section]
+    try:
+        data[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise KitError(f"override {assignment!r}: {text!r} is not a YAML value") from None
+    for other in {"steps": "epochs", "epochs": "steps"}.get(last, "").split():
+        data.pop(other, None)
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    """Every wrong key of a validation error, in words."""
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"]) or "parameters"
+        if fault["type"] == "extra_forbidden":
+            model: Any = Params
+            for part in fault["loc"][:-1]:
+                model = model.model_fields[part].annotation
+            lines.append(f"{where}: unknown parameter.{nearest(str(fault['loc'][-1]), model.model_fields)}")
+        elif fault["type"] == "missing":
+            lines.append(f"{where}: is missing")
+        else:
+            lines.append(f"{where}: {fault['msg']}, found {fault['input']!r:.60}")
+    return f"{source}: " + "; ".join(lines)
+
+
+def load(profile: str, task: str, seed: int = 0, data: str = "", overrides: str = "") -> Params:
+    """Merge params/profiles/PROFILE.yaml, params/tasks/TASK.yaml and the overrides, and check the whole.
+
+    `data`: a folder of pairs in place of the task's own data. `overrides`: "section.key=value", separated by commas.
+    """
+    merged: dict[str, Any] = {"profile": profile, "seed": seed, **_read("profiles", profile), "task": _read("tasks", task)}
+    if data:
+        merged["task"] = {**merged["task"], "data": data}
+    for assignment in filter(None, (part.strip() for part in overrides.split(","))):
+        _override(merged, assignment)
+    try:
+        return Params.model_validate(merged)
+    except ValidationError as error:
+        raise KitError(_explain(error, f"profile '{profile}', task '{task}'")) from None

@@ -1,0 +1,105 @@
+"""Genotype: which operation stands at each searched place. Derived, published, read and written as YAML."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import files
+from .errors import KitError, nearest
+from .network import FCM_LAYERS, UNIT_LAYERS, UNITS
+from .operations import FCM_OPERATIONS, HNU_OPERATIONS
+from .supernet import Supernet
+
+PUBLISHED = Path(__file__).parent.parent / "params/published/genotypes.yaml"
+
+
+def _check_row(where: str, row: Any, length: int, known: tuple[str, ...]) -> tuple[str, ...]:
+    if not isinstance(row, (list, tuple)) or len(row) != length:
+        raise KitError(f"{where}: expected a list of {length} operations, found {row!r:.80}")
+    for name in row:
+        if name not in known:
+            raise KitError(f"{where}: unknown operation {name!r}; known: {', '.join(known)}.{nearest(str(name), known)}")
+    return tuple(row)
+
+
+@dataclass(frozen=True)
+class Genotype:
+    """encoder: 9 FCM operations; hnu: 7 units of 8 (4 of R_u, then 4 of R_v); decoder: 9 FCM operations."""
+
+    encoder: tuple[str, ...]
+    hnu: tuple[tuple[str, ...], ...]
+    decoder: tuple[str, ...]
+
+    @classmethod
+    def from_dict(cls, data: Any, source: Path | str = "genotype") -> Genotype:
+        """Check and freeze plain data; an error names `source`, the part and the operation."""
+        if not isinstance(data, dict) or set(data) != {"encoder", "hnu", "decoder"}:
+            raise KitError(f"{source}: a genotype has exactly the keys encoder, hnu, decoder")
+        if not isinstance(data["hnu"], (list, tuple)) or len(data["hnu"]) != UNITS:
+            raise KitError(f"{source}: hnu: expected {UNITS} units")
+        fcm = {
+            part: _check_row(f"{source}: {part}", data[part], FCM_LAYERS, FCM_OPERATIONS)
+            for part in ("encoder", "decoder")
+        }
+        units = tuple(
+            _check_row(f"{source}: hnu {i}", row, UNIT_LAYERS, HNU_OPERATIONS) for i, row in enumerate(data["hnu"])
+        )
+        return cls(hnu=units, **fcm)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain lists, as in YAML."""
+        return {"encoder": list(self.encoder), "hnu": [list(unit) for unit in self.hnu], "decoder": list(self.decoder)}
+
+    @classmethod
+    def read(cls, path: Path) -> Genotype:
+        """Read a genotype.yaml."""
+        return cls.from_dict(files.read_yaml(path), path)
+
+    def write(self, path: Path) -> None:
+        """Write a genotype.yaml, atomically."""
+        files.write_yaml(path, self.as_dict())
+
+    @classmethod
+    def published(cls, task: str) -> Genotype:
+        """The genotype in the authors' public code for llie_lol, llie_mit, sihr, uie or llie_lol_synchronous."""
+        known = files.read_yaml(PUBLISHED)["genotypes"]
+        if task not in known:
+            raise KitError(f"no published genotype for task {task!r}; there are: {', '.join(known)}.{nearest(task, known)}")
+        return cls.from_dict(known[task], f"{PUBLISHED.name}: {task}")
+
+    @classmethod
+    def derive(cls, supernet: Supernet) -> Genotype:
+        """The operation of the largest softmax(alpha) at each place (ties: the first in the space's order)."""
+        shares = supernet.shares()
+        fcm = {part: tuple(FCM_OPERATIONS[k] for k in shares[part].argmax(-1)) for part in ("encoder", "decoder")}
+        units = tuple(tuple(HNU_OPERATIONS[k] for k in unit) for unit in shares["hnu"].argmax(-1))
+        return cls(hnu=units, **fcm)
+
+    def operation(self, part: str, unit: int, layer: int) -> str:
+        """The operation at one place; `unit` counts for the part "hnu" only."""
+        return self.hnu[unit][layer] if part == "hnu" else getattr(self, part)[layer]
+
+    def counts(self) -> dict[str, int]:
+        """How often each operation occurs, most frequent first."""
+        return dict(Counter([*self.encoder, *self.decoder, *(name for unit in self.hnu for name in unit)]).most_common())
+
+    def skip_collapse(self, limit: int = 5) -> list[int]:
+        """Numbers (from 1) of the HNUs in which at least `limit` of the 8 layers are skip connections."""
+        return [i for i, unit in enumerate(self.hnu, 1) if unit.count("SC") >= limit]
+
+    def difference(self, other: Genotype) -> str:
+        """In words, where two genotypes first differ and in how many places."""
+        places = [
+            (f"{part} {unit + 1}.{layer + 1}" if part == "hnu" else f"{part} {layer + 1}", part, unit, layer)
+            for part, units, count in (("encoder", 1, FCM_LAYERS), ("hnu", UNITS, UNIT_LAYERS), ("decoder", 1, FCM_LAYERS))
+            for unit in range(units)
+            for layer in range(count)
+        ]
+        apart = [(name, place) for name, *place in places if self.operation(*place) != other.operation(*place)]
+        if not apart:
+            return "no difference"
+        name, place = apart[0]
+        return f"{len(apart)} places differ, the first at {name}: {self.operation(*place)} against {other.operation(*place)}"

@@ -1,0 +1,56 @@
+"""Pictures on disk: the one place that opens and writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from .errors import KitError
+from .files import write_atomically
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def read(path: Path) -> np.ndarray:
+    """Read an 8-bit picture as (H, W, 3) uint8 in RGB; other modes and broken files are KitErrors that name it."""
+    try:
+        with Image.open(path) as opened:
+            if opened.mode not in ("RGB", "L", "P"):
+                raise KitError(f"{path}: a picture of mode {opened.mode}; convert it to 8-bit RGB first")
+            return np.asarray(opened.convert("RGB"))
+    except FileNotFoundError:
+        raise KitError(f"{path}: no such picture") from None
+    except UnidentifiedImageError:
+        raise KitError(f"{path}: not a picture that can be read") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise KitError(f"{path}: the picture is broken: {error}. Replace or remove it.") from None
+
+
+def size(path: Path) -> tuple[int, int]:
+    """(height, width) from the header alone."""
+    try:
+        with Image.open(path) as opened:
+            return opened.height, opened.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise KitError(f"{path}: not a picture that can be read: {error}") from None
+
+
+def write(path: Path, picture: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB, atomically, in the format of the suffix."""
+    write_atomically(path, lambda name: Image.fromarray(picture).save(name))
+
+
+def to_tensor(picture: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float().div(255)
+
+
+def to_picture(tensor: Tensor) -> np.ndarray:
+    """(1, 3, H, W) or (3, H, W) float -> (H, W, 3) uint8: clipped to [0, 1], rounded to 8 bits."""
+    if tensor.ndim == 4:
+        tensor = tensor[0]
+    return tensor.detach().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,207 @@
+"""The eight terms of the loss space (HBL, Table 1), the space with its variable beta, and a found loss.
+
+Terms take restored and clear pictures (N, 3, H, W), RGB in [0, 1] (restored may leave the range), and return a scalar.
+Scales follow the authors' public code: colour x 0.1, SSIM x 10, the rest x 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from . import files
+from .errors import KitError, nearest
+from .perceptual import LPIPS, Trunk
+
+TERMS = ("l1", "l2", "color", "ssim", "lpips", "vgg", "tv", "laplacian")
+PIXEL_TERMS = ("l1", "l2", "color", "ssim", "tv", "laplacian")
+PUBLISHED = Path(__file__).parent.parent / "params/published/loss.yaml"
+
+
+def l1(restored: Tensor, clear: Tensor) -> Tensor:
+    """L_a: mean absolute error."""
+    return (restored - clear).abs().mean()
+
+
+def l2(restored: Tensor, clear: Tensor) -> Tensor:
+    """L_b: mean squared error."""
+    return (restored - clear).square().mean()
+
+
+def color(restored: Tensor, clear: Tensor) -> Tensor:
+    """L_c x 0.1: mean angle between RGB vectors, in degrees; the cosine is clamped to +-0.999999."""
+    cosine = F.cosine_similarity(restored, clear, dim=1, eps=1e-8).clamp(-0.999999, 0.999999)
+    return 0.1 * 180 / math.pi * torch.acos(cosine).mean()
+
+
+def ssim_index(a: Tensor, b: Tensor, size: int = 11, sigma: float = 1.5) -> Tensor:
+    """Mean SSIM of (N, C, H, W) in [0, 1]: Gaussian window, population covariance, valid positions (Wang et al. 2004)."""
+    if min(a.shape[-2:]) < size:
+        raise KitError(f"SSIM needs pictures of at least {size}x{size}, not {a.shape[-2]}x{a.shape[-1]}")
+    offsets = torch.arange(size, dtype=a.dtype, device=a.device) - size // 2
+    window = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    window = window / window.sum()
+    stacked = torch.stack((a, b, a * a, b * b, a * b)).flatten(0, 2)[:, None]  # (5NC, 1, H, W)
+    blurred = F.conv2d(F.conv2d(stacked, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+    mean_a, mean_b, aa, bb, ab = blurred.view(5, -1)
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    structure = (2 * (ab - mean_a * mean_b) + c2) / (aa - mean_a**2 + bb - mean_b**2 + c2)
+    return (luminance * structure).mean()
+
+
+def ssim(restored: Tensor, clear: Tensor) -> Tensor:
+    """L_d x 10: 1 - SSIM (Table 1 with all three exponents at 1)."""
+    return 10 * (1 - ssim_index(restored, clear))
+
+
+def tv(restored: Tensor, _clear: Tensor) -> Tensor:
+    """L_g: 2 (mean squared vertical + mean squared horizontal difference) of the restored picture."""
+    return 2 * (restored.diff(dim=-2).square().mean() + restored.diff(dim=-1).square().mean())
+
+
+def laplacian(restored: Tensor, _clear: Tensor) -> Tensor:
+    """L_h: mean squared response to the 4-neighbour Laplacian, inside the border."""
+    middle = restored[..., 1:-1, 1:-1]
+    neighbours = restored[..., :-2, 1:-1] + restored[..., 2:, 1:-1] + restored[..., 1:-1, :-2] + restored[..., 1:-1, 2:]
+    return (neighbours - 4 * middle).square().mean()
+
+
+_FUNCTIONS = {"l1": l1, "l2": l2, "color": color, "ssim": ssim, "tv": tv, "laplacian": laplacian}
+
+
+@dataclass(frozen=True)
+class FoundLoss:
+    """A loss that can be trained with: eight weights, and one trunk layer for each group."""
+
+    weights: dict[str, float]
+    layers: tuple[int, ...]
+    trunk: str
+
+    @classmethod
+    def equal(cls, trunk: Trunk) -> FoundLoss:
+        """All weights 1 (the search's start), the first layer of each group."""
+        return cls(dict.fromkeys(TERMS, 1.0), tuple(group[0] for group in trunk.groups), trunk.name)
+
+    @classmethod
+    def published(cls, task: str) -> FoundLoss:
+        """The weights and VGG-19 layers in the authors' public code; llie_mit has no published layers."""
+        known = files.read_yaml(PUBLISHED)
+        if task not in known["vgg19_layers"]:
+            raise KitError(f"no published loss for task {task!r}; there are: {', '.join(known['vgg19_layers'])}")
+        weights = {term: float(known["weights"][task][term]) for term in TERMS}
+        return cls(weights, tuple(known["vgg19_layers"][task]), "vgg19")
+
+    def write(self, path: Path) -> None:
+        """Write loss.yaml."""
+        files.write_yaml(path, {"weights": self.weights, "trunk": self.trunk, "layers": list(self.layers)})
+
+    @classmethod
+    def read(cls, path: Path) -> FoundLoss:
+        """Read loss.yaml; a wrong key, weight or layer is named."""
+        data = files.read_yaml(path)
+        if not isinstance(data, dict) or set(data) != {"weights", "trunk", "layers"}:
+            raise KitError(f"{path}: a loss has exactly the keys weights, trunk, layers")
+        weights = data["weights"] if isinstance(data["weights"], dict) else {}
+        for term in weights:
+            if term not in TERMS:
+                raise KitError(f"{path}: weights: unknown term {term!r}.{nearest(str(term), TERMS)}")
+        for term in TERMS:
+            value = weights.get(term)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+                raise KitError(f"{path}: weights: {term} must be a finite number of at least 0, not {value!r}")
+        if not isinstance(data["layers"], list) or not all(isinstance(index, int) for index in data["layers"]):
+            raise KitError(f"{path}: layers: expected one layer index for each group")
+        return cls({t: float(weights[t]) for t in TERMS}, tuple(data["layers"]), str(data["trunk"]))
+
+
+class LossSpace(nn.Module):
+    """The space of losses: L(restored; beta) = sum_i c_i(beta) l_i(restored), linear in what `values` returns.
+
+    l_i are the six pixel terms, LPIPS, and the distance at every selectable layer of the trunk, in this order.
+    """
+
+    def __init__(self, trunk: Trunk, lpips: LPIPS):
+        super().__init__()
+        self.trunk, self.lpips = trunk, lpips
+        self.layers = tuple(index for group in trunk.groups for index in group)
+        self.names = (*PIXEL_TERMS, "lpips", *(f"vgg {index}" for index in self.layers))
+
+    def layer_distances(self, restored: Tensor, clear: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """L_e: mean squared difference of the trunk's features at each of `layers`."""
+        with torch.no_grad():
+            reference = self.trunk.features(clear, layers)
+        found = self.trunk.features(restored, layers)
+        return [(a - b).square().mean() for a, b in zip(found, reference, strict=True)]
+
+    def values(self, restored: Tensor, clear: Tensor) -> Tensor:
+        """All l_i, (len(names),)."""
+        pixel = [_FUNCTIONS[name](restored, clear) for name in PIXEL_TERMS]
+        perceptual = [self.lpips(restored, clear).mean(), *self.layer_distances(restored, clear, self.layers)]
+        return torch.stack([*pixel, *perceptual])
+
+    def terms(self, restored: Tensor, clear: Tensor, found: FoundLoss) -> dict[str, Tensor]:
+        """The eight terms under a found loss; a term of weight 0 is not computed."""
+        self.check(found)
+        terms = {name: _FUNCTIONS[name](restored, clear) for name in PIXEL_TERMS if found.weights[name]}
+        if found.weights["lpips"]:
+            terms["lpips"] = self.lpips(restored, clear).mean()
+        if found.weights["vgg"]:
+            terms["vgg"] = torch.stack(self.layer_distances(restored, clear, found.layers)).sum()
+        return terms
+
+    def check(self, found: FoundLoss) -> None:
+        """Refuse a loss found over another trunk or with layers outside the trunk's groups."""
+        if found.trunk != self.trunk.name:
+            raise KitError(
+                f"the loss was found over the features '{found.trunk}', but here they are '{self.trunk.name}': its VGG "
+                "weight and layers mean nothing there. Set HBL_WEIGHTS as in the loss search, or search again."
+            )
+        groups = self.trunk.groups
+        if len(found.layers) != len(groups) or any(i not in g for i, g in zip(found.layers, groups, strict=True)):
+            raise KitError(f"loss layers {list(found.layers)}: one layer of each group is needed: {groups}")
+
+    def forward(self, restored: Tensor, clear: Tensor, found: FoundLoss) -> Tensor:
+        """L_Q under a found loss."""
+        terms = self.terms(restored, clear, found)
+        return torch.stack([found.weights[name] * value for name, value in terms.items()]).sum()
+
+
+class Beta(nn.Module):
+    """The loss hyper-parameters: eight non-negative weights, started at 1, and a softmax over each group of layers."""
+
+    def __init__(self, space: LossSpace):
+        super().__init__()
+        self.groups = space.trunk.groups
+        self.weights = nn.Parameter(torch.ones(len(TERMS)))
+        self.choices = nn.ParameterList(nn.Parameter(torch.zeros(len(group))) for group in self.groups)
+
+    def coefficients(self) -> Tensor:
+        """c(beta), one for each of the space's values; differentiable."""
+        weight = dict(zip(TERMS, self.weights, strict=True))
+        pixel = torch.stack([weight[name] for name in (*PIXEL_TERMS, "lpips")])
+        return torch.cat([pixel, *(weight["vgg"] * F.softmax(choice, 0) for choice in self.choices)])
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Non-negativity: clamp the weights to at least 0."""
+        self.weights.clamp_(min=0)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Weights by name and each group's softmax, as plain numbers."""
+        return {
+            "weights": dict(zip(TERMS, self.weights.tolist(), strict=True)),
+            "choices": [F.softmax(choice, 0).tolist() for choice in self.choices],
+        }
+
+    def found(self, trunk: str) -> FoundLoss:
+        """The loss at this beta: its weights, and the most probable layer of each group."""
+        layers = tuple(group[int(c.argmax())] for group, c in zip(self.groups, self.choices, strict=True))
+        return FoundLoss(self.snapshot()["weights"], layers, trunk)

@@ -1,0 +1,53 @@
+"""PSNR, SSIM and LPIPS of a restored picture, with the protocol written out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from . import images
+from .errors import KitError
+from .perceptual import LPIPS
+
+PROTOCOL = (
+    "RGB, whole picture, clipped to [0, 1] and rounded to 8 bits; PSNR over all channels; SSIM with a Gaussian window "
+    "(sigma 1.5, 11x11, population covariance), mean over channels and valid positions; LPIPS with AlexNet v0.1"
+)
+
+
+def psnr(restored: np.ndarray, clear: np.ndarray) -> float:
+    """dB, of two (H, W, 3) uint8 pictures; equal pictures give infinity."""
+    if np.array_equal(restored, clear):
+        return math.inf
+    return float(peak_signal_noise_ratio(clear, restored, data_range=255))
+
+
+def ssim(restored: np.ndarray, clear: np.ndarray) -> float:
+    """SSIM of two (H, W, 3) uint8 pictures of at least 11x11."""
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return float(structural_similarity(clear, restored, data_range=255, channel_axis=2, **options))
+
+
+@torch.no_grad()
+def score(restored: np.ndarray, clear: np.ndarray, lpips: LPIPS | None = None) -> dict[str, float | None]:
+    """{"psnr", "ssim", "lpips"} of two (H, W, 3) uint8 pictures; lpips is None where it was not measured."""
+    if restored.shape != clear.shape:
+        raise KitError(f"pictures of different sizes can't be scored: {restored.shape[:2]} and {clear.shape[:2]}")
+    distance = None
+    if lpips is not None:
+        device = lpips.linear[0].device
+        pictures = (images.to_tensor(p).to(device) for p in (restored, clear))
+        distance = lpips(*pictures).item()
+    return {"psnr": psnr(restored, clear), "ssim": ssim(restored, clear), "lpips": distance}
+
+
+def mean(scores: list[dict[str, float | None]]) -> dict[str, float | None]:
+    """The mean of each metric over pictures; None where any picture lacks it."""
+    means = {}
+    for key in ("psnr", "ssim", "lpips"):
+        values = [score[key] for score in scores]
+        means[key] = None if None in values else float(np.mean(values))
+    return means

@@ -1,0 +1,232 @@
+"""Feature trunks of the perceptual terms, and LPIPS. Which weights they hold is part of their name.
+
+Trained weights are looked for in the folder HBL_WEIGHTS, then in torch's cache, then (where allowed) downloaded with
+torchvision's checksum. Without VGG-19, a SqueezeNet trunk in HBL_WEIGHTS stands in, under the name "squeeze"; without
+either, a profile that allows it goes on with seeded untrained features, under the name "untrained".
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.models.vgg import cfgs, make_layers
+
+from .errors import KitError
+from .files import sha256
+
+VGG19_FILE = "vgg19-dcbb9e9d.pth"
+ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
+SQUEEZE_FILE = "squeezenet1_1_caffe_features.npz"
+DOWNLOADS = {
+    VGG19_FILE: models.VGG19_Weights.IMAGENET1K_V1.url,
+    ALEXNET_FILE: models.AlexNet_Weights.IMAGENET1K_V1.url,
+}
+UNTRAINED_WIDTH = 0.125  # untrained features carry no knowledge, so an eighth of VGG-19's channels serves as well
+UNTRAINED_TAPS = (3, 8, 17, 26)  # the last ReLU of each group
+VGG19_GROUPS = (tuple(range(0, 4)), tuple(range(5, 9)), tuple(range(10, 18)), tuple(range(19, 27)))
+SQUEEZE_GROUPS = ((0, 1), (3, 4), (6, 7), (9, 10, 11, 12))
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+class Trunk(nn.Module):
+    """A frozen stack of layers over RGB pictures (N, 3, H, W) in [0, 1].
+
+    `groups` are the four sets of layer indices from which the loss space selects one layer each.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        layers: Sequence[nn.Module],
+        groups: tuple[tuple[int, ...], ...],
+        mean: Sequence[float],
+        std: Sequence[float],
+        bgr: bool = False,
+    ):
+        super().__init__()
+        self.name, self.groups, self.bgr = name, groups, bgr
+        self.layers = nn.Sequential(*layers)
+        for module in self.layers.modules():
+            if isinstance(module, nn.ReLU):
+                module.inplace = False  # a layer's features must outlive the next layer
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.checksum: str | None = None
+        self.requires_grad_(False).eval()
+
+    def features(self, x: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """The outputs of the layers `wanted` (ascending indices); nothing past the deepest of them is computed."""
+        x = ((x.flip(1) if self.bgr else x) - self.mean) / self.std
+        found = []
+        for index, layer in enumerate(self.layers[: max(wanted) + 1]):
+            try:
+                x = layer(x)
+            except RuntimeError as error:
+                raise KitError(f"the picture is too small for layer {index} of trunk {self.name}: {error}") from None
+            if index in wanted:
+                found.append(x)
+        return found
+
+
+class LPIPS(nn.Module):
+    """Learned perceptual distance (Zhang et al. 2018), version 0.1, over a trunk.
+
+    distance(a, b): a, b (N, 3, H, W), RGB in [0, 1] -> (N,). The rescaling to [-1, 1] that the lpips package asks its
+    caller for, and its own shift and scale, come to ImageNet's mean and deviation for [0, 1].
+    """
+
+    def __init__(self, trunk: Trunk, taps: Sequence[int], weights: Sequence[Tensor]):
+        super().__init__()
+        self.trunk, self.taps, self.name = trunk, tuple(taps), trunk.name
+        self.linear = nn.ParameterList(nn.Parameter(w.reshape(-1), requires_grad=False) for w in weights)
+
+    @staticmethod
+    def _unit(features: Tensor) -> Tensor:
+        return features / (features.square().sum(1, keepdim=True) + 1e-14).sqrt()  # finite slope where all are zero
+
+    def reference(self, clear: Tensor) -> list[Tensor]:
+        """Unit features of the clear picture, never needed for gradients."""
+        with torch.no_grad():
+            return [self._unit(f) for f in self.trunk.features(clear, self.taps)]
+
+    def forward(self, restored: Tensor, reference: Tensor | list[Tensor]) -> Tensor:
+        reference = self.reference(reference) if isinstance(reference, Tensor) else reference
+        distances = [
+            torch.einsum("nchw,c->nhw", (self._unit(f) - r).square(), w).mean((1, 2))
+            for f, r, w in zip(self.trunk.features(restored, self.taps), reference, self.linear, strict=True)
+        ]
+        return torch.stack(distances).sum(0)
+
+
+def _folder() -> Path | None:
+    return Path(os.environ["HBL_WEIGHTS"]) if os.environ.get("HBL_WEIGHTS") else None
+
+
+def _find(file: str, download: bool) -> Path | None:
+    """The weight file in HBL_WEIGHTS or torch's cache, or freshly downloaded; None where there is none."""
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    for folder in filter(None, (_folder(), cache)):
+        if (folder / file).is_file():
+            return folder / file
+    if not download:
+        return None
+    cache.mkdir(parents=True, exist_ok=True)
+    prefix = file.rsplit("-", 1)[1].removesuffix(".pth")
+    try:
+        torch.hub.download_url_to_file(DOWNLOADS[file], str(cache / file), hash_prefix=prefix, progress=False)
+    except (OSError, RuntimeError):
+        return None
+    return cache / file
+
+
+def _load_features(layers: nn.Module, path: Path) -> None:
+    """Fill `layers` from the `features.*` entries of a torchvision weight file."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        wanted = layers.state_dict()
+        layers.load_state_dict({key: state[f"features.{key}"] for key in wanted})
+    except Exception as error:  # torch.load raises many kinds
+        raise KitError(f"{path}: not the torchvision weight file its name says: {str(error)[:200]}") from None
+
+
+def _seeded(layers: nn.Module, seed: int) -> None:
+    """He initialisation with zero biases, so that activations keep their scale, from a generator of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in layers.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(module.bias)
+
+
+def vgg19(width: float = 1.0) -> nn.Sequential:
+    """VGG-19's layers 0 to 26, untrained, with all channel counts multiplied by `width`."""
+    return make_layers([c if c == "M" else int(c * width) for c in cfgs["E"]])[:27]
+
+
+def squeezenet(path: Path) -> Trunk:
+    """The Caffe SqueezeNet 1.1 trunk from its npz file: BGR, 0-255, minus the Caffe mean."""
+    layers = models.squeezenet1_1(weights=None).features
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            state = {key.removeprefix("features."): torch.from_numpy(saved[key]) for key in saved.files}
+        layers.load_state_dict(state)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise KitError(f"{path}: not the SqueezeNet 1.1 trunk that its name says: {str(error)[:200]}") from None
+    scale = [1 / 255] * 3
+    return Trunk("squeeze", layers, SQUEEZE_GROUPS, [m / 255 for m in CAFFE_MEAN_BGR], scale, bgr=True)
+
+
+def feature_trunk(download: bool = False, untrained: bool = True, seed: int = 0) -> Trunk:
+    """The trunk of the VGG term: VGG-19, else SqueezeNet from HBL_WEIGHTS, else (if allowed) untrained features."""
+    path = _find(VGG19_FILE, download)
+    if path is not None:
+        layers = vgg19()
+        _load_features(layers, path)
+        trunk = Trunk("vgg19", layers, VGG19_GROUPS, IMAGENET_MEAN, IMAGENET_STD)
+    elif _folder() is not None and (_folder() / SQUEEZE_FILE).is_file():
+        path = _folder() / SQUEEZE_FILE
+        trunk = squeezenet(path)
+    elif untrained:
+        layers = vgg19(UNTRAINED_WIDTH)
+        _seeded(layers, seed)
+        trunk = Trunk("untrained", layers, VGG19_GROUPS, IMAGENET_MEAN, IMAGENET_STD)
+    else:
+        raise KitError(
+            f"{VGG19_FILE} (VGG-19, torchvision's ImageNet weights) was not found in HBL_WEIGHTS"
+            f"{f' ({_folder()})' if _folder() else ' (not set)'} nor in torch's cache, and could not be downloaded. "
+            "Put the file into a folder and set HBL_WEIGHTS to it. Only the profiles quick and smoke run without it."
+        )
+    trunk.checksum = sha256(path) if path is not None else None
+    return trunk
+
+
+def _linear_weights(net: str, count: int) -> list[Tensor]:
+    """LPIPS v0.1's linear weights, from HBL_WEIGHTS (lpips_NET.pth) or from the lpips package, which ships them."""
+    folder, spec = _folder(), importlib.util.find_spec("lpips")
+    places = [folder / f"lpips_{net}.pth"] if folder else []
+    if spec is not None and spec.origin:
+        places.append(Path(spec.origin).parent / f"weights/v0.1/{net}.pth")
+    for path in places:
+        if path.is_file():
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            return [state[f"lin{i}.model.1.weight"] for i in range(count)]
+    raise KitError(f"LPIPS's linear weights are missing: install lpips, or put lpips_{net}.pth into HBL_WEIGHTS")
+
+
+def alexnet() -> nn.Sequential:
+    """AlexNet's feature layers, untrained."""
+    return models.AlexNet().features
+
+
+def lpips_metric(download: bool = False) -> LPIPS | None:
+    """Standard LPIPS (AlexNet, v0.1), or None where AlexNet's weights are absent."""
+    path = _find(ALEXNET_FILE, download)
+    if path is None:
+        return None
+    layers = alexnet()
+    _load_features(layers, path)
+    return alexnet_lpips("alex", layers, _linear_weights("alex", 5))
+
+
+def alexnet_lpips(name: str, layers: nn.Sequential, linear: Sequence[Tensor]) -> LPIPS:
+    """LPIPS over given AlexNet layers and linear weights."""
+    return LPIPS(Trunk(name, layers, (), IMAGENET_MEAN, IMAGENET_STD), (1, 4, 7, 9, 11), linear)
+
+
+def lpips_term(trunk: Trunk, download: bool = False) -> LPIPS:
+    """The distance for the LPIPS term of the loss: standard, else over the SqueezeNet or the untrained trunk."""
+    standard = lpips_metric(download)
+    if standard is not None:
+        return standard
+    if trunk.name == "squeeze":
+        return LPIPS(trunk, (1, 4, 7, 9, 10, 11, 12), _linear_weights("squeeze", 7))
+    channels = [trunk.layers[tap - 1].out_channels for tap in UNTRAINED_TAPS]
+    return LPIPS(trunk, UNTRAINED_TAPS, [torch.full((count,), 1 / count) for count in channels])

@@ -1,0 +1,46 @@
+"""The discrete network of a genotype, and its weights on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from . import checkpoint, operations
+from .errors import KitError
+from .genotype import Genotype
+from .network import Network
+
+
+class Restorer(Network):
+    """Degraded (N, 3, H, W), RGB in [0, 1] -> restored, same shape, not clipped."""
+
+    def __init__(self, genotype: Genotype):
+        def layers(part: str, unit: int, layer: int, in_channels: int, out_channels: int) -> nn.Module:
+            return operations.make(genotype.operation(part, unit, layer), in_channels, out_channels)
+
+        super().__init__(layers)
+        self.genotype = genotype
+
+    def save(self, path: Path) -> None:
+        """Write weights and genotype into one file, atomically."""
+        checkpoint.save(path, {"genotype": self.genotype.as_dict(), "weights": self.state_dict()})
+
+    @classmethod
+    def load(cls, path: Path, genotype: Genotype | None = None) -> Restorer:
+        """Read what `save` wrote. With `genotype` given, a file of another genotype is refused."""
+        saved = checkpoint.load(path)
+        if not {"genotype", "weights"} <= saved.keys():
+            raise KitError(f"{path}: not a restorer's checkpoint (it holds {', '.join(saved)}). Pass restorer.safetensors.")
+        found = Genotype.from_dict(saved["genotype"], path)
+        if genotype is not None and found != genotype:
+            raise KitError(
+                f"{path}: the weights belong to another genotype ({found.difference(genotype)}). "
+                "Retrain (04_retrain) after an architecture search, or pass the genotype.yaml they were trained with."
+            )
+        restorer = cls(found)
+        try:
+            restorer.load_state_dict(saved["weights"])
+        except RuntimeError as error:
+            raise KitError(f"{path}: the weights do not fit the genotype stored with them: {error}") from None
+        return restorer

@@ -1,0 +1,198 @@
+"""A run: its parameters, folder, device and seeds; the stages in it, each with a lock, checked inputs and a manifest."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import config, files
+from .config import ROOT, Params
+from .errors import KitError, nearest
+
+STAGES = (
+    "00_data",
+    "01_classifier",
+    "02_loss_search",
+    "03_architecture_search",
+    "04_retrain",
+    "05_evaluate",
+)
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "scikit-learn", "safetensors", "lpips", "pydantic")
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def _mix(seed: int, *names: object) -> int:
+    """A 63-bit seed for one purpose: the same names give the same numbers on every machine."""
+    digest = hashlib.sha256("/".join(map(str, (seed, *names))).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator(seed: int, *names: object) -> torch.Generator:
+    """A CPU generator of its own for one purpose."""
+    return torch.Generator().manual_seed(_mix(seed, *names))
+
+
+def seed_everything(seed: int, *names: object) -> None:
+    """The one place that seeds torch's global generators (initial weights and the like)."""
+    torch.manual_seed(_mix(seed, *names))
+
+
+def choose_device(name: str) -> torch.device:
+    """ "auto" (CUDA where there is one), "cpu" or "cuda"; cuda without CUDA is an error, never a silent CPU run."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise KitError(f"device '{name}' is not one of auto, cpu, cuda.{nearest(name, ('auto', 'cpu', 'cuda'))}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise KitError("device: cuda was asked for, but this torch finds no CUDA device. Use device auto or cpu.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """The device's own name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpu = Path("/proc/cpuinfo")
+    models = [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")] if cpu.exists() else []
+    return f"{models[0] if models else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+@dataclass
+class Stage:
+    """One stage at work: where it writes, and which inputs it has read."""
+
+    run: Run
+    name: str
+    folder: Path
+    inputs: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)  # what else belongs into the manifest
+    resumed_at: int | None = None
+
+    def need(self, stage: str, file: str) -> Path:
+        """The path of another stage's output; a missing one says which notebook makes it."""
+        path = self.run.output(stage, file)
+        self.inputs[f"{stage}/{file}"] = files.sha256(path)
+        return path
+
+    def fingerprint(self) -> str:
+        """What a checkpoint must agree with to be resumed: the parameters and the inputs read so far."""
+        return hashlib.sha256(repr((self.run.params.model_dump(), sorted(self.inputs.items()))).encode()).hexdigest()
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / CHECKPOINT
+
+
+@dataclass(frozen=True)
+class Run:
+    """Parameters, the folder results/PROFILE/TASK, and a device."""
+
+    params: Params
+    folder: Path
+    device: torch.device
+
+    @property
+    def data_root(self) -> Path:
+        """The folder of pairs: the embedded pictures as 00_data wrote them, or the folder the parameters name."""
+        if self.params.task.data == "embedded":
+            return self.folder / "00_data" / "pictures"
+        given = Path(self.params.task.data).expanduser()
+        return given if given.is_absolute() or given.exists() else ROOT / given
+
+    def output(self, stage: str, file: str) -> Path:
+        """The path of a stage's output, which must exist."""
+        path = self.folder / stage / file
+        if not path.is_file():
+            raise KitError(f"{path}: is missing. notebooks/{stage}.ipynb makes it (python -m hbl_lib stage {stage}).")
+        return path
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Stage]:
+        """Lock the stage's folder, seed, and write its manifest at the end. A second run on it is refused."""
+        folder = self.folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = open(folder / ".lock", "w")
+        except OSError as error:
+            raise KitError(f"{folder}: can't be written: {error.strerror}. Choose another results folder.") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise KitError(f"{folder}: another run is at work there. Wait for it, or use another results folder.") from None
+            torch.set_num_threads(self.params.threads)
+            seed_everything(self.params.seed, name)
+            started = datetime.now(UTC)
+            stage = Stage(self, name, folder)
+            yield stage
+            files.write_json(folder / "manifest.json", self._manifest(stage, started))
+
+    def _manifest(self, stage: Stage, started: datetime) -> dict[str, Any]:
+        ended = datetime.now(UTC)
+        outputs = sorted(
+            path for path in stage.folder.rglob("*")
+            if path.is_file() and path.name not in (CHECKPOINT, "manifest.json", "metrics.json.tmp") and not path.name.startswith(".")
+        )
+        return {
+            "stage": stage.name,
+            "parameters": self.params.model_dump(),
+            "device": str(self.device),
+            "hardware": describe_device(self.device),
+            "threads": self.params.threads,
+            "versions": {"python": platform.python_version(), **versions()},
+            "inputs": stage.inputs,
+            "outputs": {str(path.relative_to(stage.folder)): files.sha256(path) for path in outputs},
+            "facts": stage.facts,
+            "started": started.isoformat(timespec="seconds"),
+            "ended": ended.isoformat(timespec="seconds"),
+            "seconds": round((ended - started).total_seconds(), 1),
+            "resumed_at_step": stage.resumed_at,
+        }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that numbers depend on; absent ones are left out."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def open_run(
+    profile: str = "quick",
+    task: str = "llie_lol",
+    seed: int = 0,
+    data: str = "",
+    device: str = "auto",
+    results: str = "results",
+    overrides: str = "",
+) -> Run:
+    """Load and check the parameters and say where the run lives. Nothing is written yet.
+
+    A relative `results` counts from the project's folder, wherever the caller stands.
+    """
+    params = config.load(profile, task, seed, data, overrides)
+    return Run(params, ROOT / results / profile / task, choose_device(device))
+
+
+def check_environment() -> None:
+    """Stop where a notebook's kernel is not the environment that started it (make exports HBL_PREFIX)."""
+    expected = os.environ.get("HBL_PREFIX")
+    if expected and Path(expected).resolve() != Path(sys.prefix).resolve():
+        raise KitError(
+            f"this notebook's kernel runs in {sys.prefix}, but the run was started from {expected}. "
+            "Start papermill with -k python3 and JUPYTER_PREFER_ENV_PATH=1."
+        )

@@ -1,0 +1,185 @@
+"""The two searches of HBL's Eq. 4: loss (beta over the classifier), then architecture (alpha over the found loss)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import bilevel, loop
+from .classifier import Classifier, upper_loss
+from .config import ArchitectureSearchParams, LossSearchParams, LowerParams
+from .data import Crops
+from .genotype import Genotype
+from .losses import Beta, FoundLoss, LossSpace
+from .operations import FCM_OPERATIONS, HNU_OPERATIONS
+from .runs import Stage
+from .supernet import Supernet
+
+SATURATED = 1e-3  # an upper-level loss below this no longer asks for anything
+MOVED = 0.2  # a search in which nothing moved by this much is not resolved
+
+
+def _upper_optimizer(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Adam:
+    """Adam for beta and alpha. eps is far below their gradients, which run down to 3e-10; no weight decay, which would
+    take over where the gradient vanishes and pull all weights down at full rate.
+    """
+    return torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.999), eps=1e-12)
+
+
+def _lower_optimizer(weights: list[nn.Parameter], params: LowerParams) -> torch.optim.SGD:
+    return torch.optim.SGD(weights, lr=params.rate, momentum=params.momentum, weight_decay=params.weight_decay)
+
+
+def _lower_step(optimizer: torch.optim.SGD, gradient: Iterable[Tensor], rate: float, clip: float) -> None:
+    """One weight step with a given gradient, its norm clipped."""
+    weights = optimizer.param_groups[0]["params"]
+    for weight, g in zip(weights, gradient, strict=True):
+        weight.grad = g
+    nn.utils.clip_grad_norm_(weights, clip)
+    optimizer.param_groups[0]["lr"] = rate
+    optimizer.step()
+
+
+def _norm(tensors: Iterable[Tensor]) -> float:
+    return torch.stack([t.double().square().sum() for t in tensors]).sum().sqrt().item()
+
+
+def search_loss(
+    stage: Stage,
+    params: LossSearchParams,
+    space: LossSpace,
+    classifier: Classifier,
+    train: Crops,
+    validation: Crops,
+) -> tuple[FoundLoss, list[dict[str, Any]]]:
+    """min over beta of L_C(w') with alpha fixed at its initial value, w' one step of the lower level ahead (Eq. 4, 1).
+
+    `train` feeds the lower level, `validation` (the search list) the upper one. The gradient of the weight step is the
+    one the look-ahead already has. Returns the loss, and a record for every step.
+    """
+    device = stage.run.device
+    supernet, beta = Supernet().to(device), Beta(space).to(device)
+    for alpha in supernet.alphas():
+        alpha.requires_grad_(False)
+    weights = {name: p for name, p in supernet.named_parameters() if p.requires_grad}
+    upper = _upper_optimizer(beta.parameters(), params.beta_rate)
+    lower = _lower_optimizer(list(weights.values()), params)
+    steps = params.steps_for(len(train.pictures))
+    estimate = bilevel.METHODS[params.hypergradient]
+
+    def step(index: int) -> dict[str, Any]:
+        rate = loop.cosine(index, steps, params.rate, params.final_rate)
+        degraded, clear = (x.to(device) for x in train.at(index))
+        held_out = validation.at(index)[0].to(device)
+        values = bilevel.at_weights(supernet, lambda restored: space.values(restored, clear), degraded)
+        judged = bilevel.at_weights(supernet, lambda restored: upper_loss(classifier, restored), held_out)
+        coefficients = beta.coefficients()
+        found = estimate(values, coefficients, judged, weights, rate)
+        upper.zero_grad()
+        coefficients.backward(found.coefficients)
+        size = _norm(p.grad for p in beta.parameters())
+        upper.step()
+        beta.project()
+        _lower_step(lower, found.lower, rate, params.clip)
+        return {
+            **beta.snapshot(),
+            "upper_loss": found.upper_loss,
+            "lower_loss": float(coefficients.detach() @ found.values),
+            "hypergradient": size,
+        }
+
+    parts = {"supernet": supernet, "beta": beta, "upper": upper, "lower": lower}
+    history = loop.run(stage, steps, step, parts, lambda r: f"L_C {r['upper_loss']:.4f}  L_Q {r['lower_loss']:.3f}")
+    return beta.found(space.trunk.name), history
+
+
+def search_architecture(
+    stage: Stage,
+    params: ArchitectureSearchParams,
+    space: LossSpace,
+    found: FoundLoss,
+    train: Crops,
+    validation: Crops,
+) -> tuple[Genotype, list[dict[str, Any]]]:
+    """min over alpha of L_Q(alpha, w) under the found loss, first order (Eq. 4, 2), alternating with weight steps.
+
+    Returns the genotype, and a record for every step: both losses, the mean share of every operation in the two
+    spaces, and how far each row of alpha stands from its start.
+    """
+    device = stage.run.device
+    supernet = Supernet(params.mixing).to(device)
+    alphas, weights = supernet.alphas(), supernet.weights()
+    start = [alpha.detach().clone() for alpha in alphas]
+    upper = _upper_optimizer(alphas, params.alpha_rate)
+    lower = _lower_optimizer(weights, params)
+    steps = params.steps_for(len(train.pictures))
+
+    def loss(crops: Crops, index: int) -> Tensor:
+        degraded, clear = (x.to(device) for x in crops.at(index))
+        return space(supernet(degraded), clear, found)
+
+    def step(index: int) -> dict[str, Any]:
+        judged = loss(validation, index)
+        for alpha, gradient in zip(alphas, torch.autograd.grad(judged, alphas), strict=True):
+            alpha.grad = gradient
+        upper.step()
+        trained = loss(train, index)
+        rate = loop.cosine(index, steps, params.rate, params.final_rate)
+        _lower_step(lower, torch.autograd.grad(trained, weights), rate, params.clip)
+        shares = supernet.shares()
+        fcm = torch.cat((shares["encoder"], shares["decoder"])).mean(0)
+        return {
+            "upper_loss": judged.item(),
+            "lower_loss": trained.item(),
+            "hnu": dict(zip(HNU_OPERATIONS, shares["hnu"].mean((0, 1)).tolist(), strict=True)),
+            "fcm": dict(zip(FCM_OPERATIONS, fcm.tolist(), strict=True)),
+            "moved": [(a - b).abs().max().item() for a, b in zip(alphas, start, strict=True)],
+        }
+
+    parts = {"supernet": supernet, "upper": upper, "lower": lower, "start": Fixed(start)}
+    history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['upper_loss']:.3f}, lower {r['lower_loss']:.3f}")
+    return Genotype.derive(supernet), history
+
+
+class Fixed:
+    """Tensors that a resumed run must know and no step changes."""
+
+    def __init__(self, tensors: list[Tensor]):
+        self.tensors = tensors
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tensors": self.tensors}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for tensor, saved in zip(self.tensors, state["tensors"], strict=True):
+            tensor.copy_(saved)
+
+
+def loss_summary(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """How far each weight moved, whether the search is resolved, and for how much of it the signal lasted."""
+    last, first = history[-1]["weights"], 1.0
+    moved = {term: weight - first for term, weight in last.items()}
+    sizes = [record["hypergradient"] for record in history]
+    early = sorted(sizes[:10])[len(sizes[:10]) // 2]
+    return {
+        "steps": len(history),
+        "moved": moved,
+        "resolved": max(map(abs, moved.values())) >= MOVED,
+        "saturated_share": sum(r["upper_loss"] < SATURATED for r in history) / len(history),
+        "faint_share": sum(size < early / 1000 for size in sizes) / len(history),
+    }
+
+
+def architecture_summary(history: list[dict[str, Any]], genotype: Genotype) -> dict[str, Any]:
+    """How far the rows of alpha moved, whether the search is resolved, and where skip connections took over."""
+    moved = history[-1]["moved"]
+    return {
+        "steps": len(history),
+        "moved": {"median": sorted(moved)[len(moved) // 2], "max": max(moved), "min": min(moved)},
+        "resolved": max(moved) >= MOVED,
+        "operations": genotype.counts(),
+        "skip_collapse": genotype.skip_collapse(),
+    }

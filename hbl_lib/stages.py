@@ -1,0 +1,177 @@
+"""The stages of the chain. Each reads the files of the stages before it, writes its own, and passes nothing in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import classifier as classifiers
+from . import embedded, files, images, inference, metrics, pairs, perceptual, search, splits, training
+from .baselines import color_matrix
+from .classifier import Classifier
+from .data import Crops, Pictures
+from .genotype import Genotype
+from .losses import FoundLoss, LossSpace
+from .network import parameter_count
+from .restorer import Restorer
+from .runs import Run, Stage
+
+CONFUSION_BATCHES = 16
+
+
+def _pictures(stage: Stage, *lists: str) -> Pictures:
+    """The pairs of the named lists."""
+    dealt = splits.read(stage.need("00_data", "splits.json"))
+    return Pictures(stage.run.data_root, [pair for name in lists for pair in dealt[name]])
+
+
+def _crops(stage: Stage, section: str, crop: int, lists: tuple[str, ...], batch: int = 1) -> Crops:
+    name = "/".join((section, *lists))
+    return Crops(_pictures(stage, *lists), crop, stage.run.params.seed, name, batch)
+
+
+def loss_space(stage: Stage) -> LossSpace:
+    """The loss space over the trunks at hand; which they are goes into the manifest."""
+    params = stage.run.params.perceptual
+    trunk = perceptual.feature_trunk(params.download, params.untrained)
+    lpips = perceptual.lpips_term(trunk, params.download)
+    stage.facts |= {"vgg_term": trunk.name, "lpips_term": lpips.name, "trunk_sha256": trunk.checksum}
+    return LossSpace(trunk, lpips).to(stage.run.device)
+
+
+def _write_metrics(stage: Stage, count: int, facts: dict[str, Any]) -> None:
+    params = stage.run.params
+    head = {"profile": params.profile, "task": params.task.name, "stage": stage.name, "seed": params.seed, "images": count}
+    files.write_json(stage.folder / "metrics.json", head | facts)
+
+
+def _finish(stage: Stage, history: list[dict[str, Any]]) -> None:
+    """Store the records of a finished loop; its checkpoint is no longer needed."""
+    files.write_json(stage.folder / "history.json", history)
+    stage.checkpoint.unlink(missing_ok=True)
+
+
+def data(run: Run) -> None:
+    """00: the embedded pictures degraded, or a folder of pairs checked; then the stored file lists."""
+    with run.stage("00_data") as stage:
+        params = run.params
+        if params.task.data == "embedded":
+            embedded.write_pairs(run.data_root, params.task.degradation, params.data.variants, params.data.split_seed)
+        found = pairs.require_sound(pairs.check(run.data_root))
+        dealt = splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
+        source = "embedded" if params.task.data == "embedded" else f"folder {run.data_root.name}"
+        splits.write(stage.folder / "splits.json", run.data_root, dealt, source)
+        _write_metrics(stage, len(found), {"source": source, "lists": {name: len(part) for name, part in dealt.items()}})
+
+
+def classifier(run: Run) -> None:
+    """01: the clear-or-degraded classifier, and its confusion on pictures it has not seen."""
+    params = run.params.classifier
+    with run.stage("01_classifier") as stage:
+        crops = _crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
+        trained, history = training.train_classifier(stage, params, crops)
+        trained.save(stage.folder / "classifier.safetensors")
+        held_out = _crops(stage, "classifier", params.crop, ("validation",), params.batch // 2)
+        tables = {
+            kind: classifiers.confusion(trained, held_out, kind, CONFUSION_BATCHES) for kind in ("plain", "matched")
+        }
+        accuracy = {kind: (t[0][0] + t[1][1]) / sum(map(sum, t)) for kind, t in tables.items()}
+        facts = {"network": params.network, "parameters": parameter_count(trained), "negatives": params.negatives}
+        facts |= {"classes": list(classifiers.CLASSES), "confusion": tables, "accuracy": accuracy}
+        _write_metrics(stage, len(held_out.pictures), facts)
+        _finish(stage, history)
+
+
+def loss_search(run: Run) -> None:
+    """02: loss.yaml."""
+    params = run.params.loss_search
+    with run.stage("02_loss_search") as stage:
+        judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
+        train, held_out = (_crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
+        found, history = search.search_loss(stage, params, loss_space(stage), judge, train, held_out)
+        found.write(stage.folder / "loss.yaml")
+        summary = search.loss_summary(history)
+        _write_metrics(stage, len(train.pictures), {"trunk": found.trunk, **summary})
+        _finish(stage, history)
+
+
+def architecture_search(run: Run) -> None:
+    """03: genotype.yaml."""
+    params = run.params.architecture_search
+    with run.stage("03_architecture_search") as stage:
+        found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
+        train, held_out = (_crops(stage, "architecture_search", params.crop, (name,)) for name in ("train", "search"))
+        genotype, history = search.search_architecture(stage, params, loss_space(stage), found, train, held_out)
+        genotype.write(stage.folder / "genotype.yaml")
+        summary = search.architecture_summary(history, genotype)
+        _write_metrics(stage, len(train.pictures), {"parameters": parameter_count(Restorer(genotype)), **summary})
+        _finish(stage, history)
+
+
+def retrain(run: Run) -> None:
+    """04: restorer.safetensors, the found network trained from scratch with the found loss."""
+    params = run.params.retrain
+    with run.stage("04_retrain") as stage:
+        genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
+        found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
+        crops = _crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
+        restorer = Restorer(genotype).to(run.device)
+        validation = _pictures(stage, "validation")
+        best, history = training.train_restorer(stage, params, restorer, loss_space(stage), found, crops, validation)
+        restorer.save(stage.folder / "restorer.safetensors")
+        facts = {"steps": len(history), "crop": params.crop, "parameters": parameter_count(restorer)}
+        _write_metrics(stage, len(crops.pictures), facts | {"validation_psnr": best.psnr, "best_step": best.step + 1})
+        _finish(stage, history)
+
+
+def evaluate(run: Run) -> None:
+    """05: metrics on whole test pictures, for the degraded picture, the colour matrix and the restorer."""
+    with run.stage("05_evaluate") as stage:
+        genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
+        restorer = Restorer.load(stage.need("04_retrain", "restorer.safetensors"), genotype).to(run.device)
+        retrained = files.read_json(stage.need("04_retrain", "metrics.json"))
+        matrix = color_matrix.fit(_pictures(stage, "train", "search"))
+        test = _pictures(stage, "test")
+        lpips = perceptual.lpips_metric(run.params.perceptual.download)
+        lpips = lpips.to(run.device) if lpips is not None else None
+        per_image, crops = [], []
+        for index, pair in enumerate(test.pairs):
+            degraded, clear = test.pictures(index)
+            whole = inference.restore(restorer, degraded)
+            images.write(stage.folder / "restored" / f"{pair.degraded.rsplit('/', 1)[1].rsplit('.', 1)[0]}.png", whole)
+            outputs = {"degraded": degraded, "color_matrix": color_matrix.apply(matrix, degraded), "restored": whole}
+            scores = {name: metrics.score(output, clear, lpips) for name, output in outputs.items()}
+            per_image.append({"degraded_file": pair.degraded, "clear_file": pair.clear, "group": pair.group, **scores})
+            crops.append(_crop_against_whole(restorer, degraded, clear, whole, retrained["crop"]))
+        rows = {name: metrics.mean([image[name] for image in per_image]) for name in outputs}
+        facts = {"protocol": metrics.PROTOCOL, "steps": retrained["steps"], "parameters": retrained["parameters"], **rows}
+        facts |= {"color_matrix_values": matrix.tolist(), "crop_against_whole": _crop_summary(crops, retrained["crop"])}
+        _write_metrics(stage, len(test), facts | {"per_image": per_image})
+
+
+def _crop_against_whole(
+    restorer: Restorer, degraded: np.ndarray, clear: np.ndarray, whole: np.ndarray, side: int
+) -> tuple[float, float]:
+    """PSNR on the central crop, restored as a crop, and as part of the whole picture."""
+    top, left = ((n - min(n, side)) // 2 for n in degraded.shape[:2])
+    window = (slice(top, top + side), slice(left, left + side))
+    alone = inference.restore(restorer, degraded[window])
+    return metrics.psnr(alone, clear[window]), metrics.psnr(whole[window], clear[window])
+
+
+def _crop_summary(scores: list[tuple[float, float]], side: int) -> dict[str, float]:
+    """The network's normalisation sees the whole of its input: how much does a crop's differ from a whole picture's?"""
+    alone, part = np.mean(scores, axis=0)
+    return {"side": side, "restored_as_crop_psnr": float(alone), "restored_as_whole_psnr": float(part)}
+
+
+BY_NAME: dict[str, Callable[[Run], None]] = {
+    "00_data": data,
+    "01_classifier": classifier,
+    "02_loss_search": loss_search,
+    "03_architecture_search": architecture_search,
+    "04_retrain": retrain,
+    "05_evaluate": evaluate,
+}

@@ -1,0 +1,106 @@
+"""Training a classifier or a restorer from scratch, in the loop of `loop`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from . import classifier as classifiers
+from . import inference, loop, metrics
+from .classifier import Classifier
+from .config import ClassifierParams, RetrainParams
+from .data import Crops, Pictures
+from .losses import FoundLoss, LossSpace
+from .restorer import Restorer
+from .runs import Stage, generator
+
+
+def train_classifier(stage: Stage, params: ClassifierParams, crops: Crops) -> tuple[Classifier, list[dict[str, Any]]]:
+    """Clear against degraded, cross-entropy, Adam with a cosine; half of a batch is of each class."""
+    device = stage.run.device
+    classifier = Classifier(params.network).to(device)
+    optimizer = torch.optim.Adam(classifier.parameters(), lr=params.rate)
+    steps = params.steps_for(len(crops.pictures), crops.batch)
+
+    def step(index: int) -> dict[str, Any]:
+        pictures, labels = classifiers.samples(*crops.at(index), params.negatives, generator(crops.seed, "samples", index))
+        logits = classifier(pictures.to(device))
+        loss = F.cross_entropy(logits, labels.to(device), label_smoothing=params.label_smoothing)
+        optimizer.param_groups[0]["lr"] = loop.cosine(index, steps, params.rate, 0.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        accuracy = (logits.argmax(1).cpu() == labels).float().mean().item()
+        return {"loss": loss.item(), "accuracy": accuracy}
+
+    parts = {"classifier": classifier, "optimizer": optimizer}
+    history = loop.run(stage, steps, step, parts, lambda r: f"loss {r['loss']:.3f}")
+    return classifier.eval(), history
+
+
+class Best:
+    """The weights with the highest validation PSNR so far."""
+
+    def __init__(self, network: nn.Module):
+        self.network, self.psnr, self.step = network, -float("inf"), -1
+        self.weights = self._copy()
+
+    def _copy(self) -> dict[str, torch.Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+
+    def offer(self, psnr: float, step: int) -> None:
+        if psnr > self.psnr:
+            self.psnr, self.step, self.weights = psnr, step, self._copy()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"psnr": self.psnr, "step": self.step, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.psnr, self.step, self.weights = state["psnr"], state["step"], state["weights"]
+
+
+def validation_psnr(restorer: Restorer, pictures: Pictures) -> float:
+    """Mean PSNR over whole validation pictures."""
+    pairs = (pictures.pictures(index) for index in range(len(pictures)))
+    return float(np.mean([metrics.psnr(inference.restore(restorer, degraded), clear) for degraded, clear in pairs]))
+
+
+def train_restorer(
+    stage: Stage,
+    params: RetrainParams,
+    restorer: Restorer,
+    space: LossSpace,
+    found: FoundLoss,
+    crops: Crops,
+    validation: Pictures,
+) -> tuple[Best, list[dict[str, Any]]]:
+    """Train `restorer` from its initial weights under the found loss; the best validation checkpoint is kept."""
+    device = stage.run.device
+    make = torch.optim.Adam if params.optimizer == "adam" else torch.optim.SGD
+    optimizer = make(restorer.parameters(), lr=params.rate)
+    steps = params.steps_for(len(crops.pictures), crops.batch)
+    looks = {round(steps * (k + 1) / params.validations) - 1 for k in range(params.validations)}
+    best = Best(restorer)
+
+    def step(index: int) -> dict[str, Any]:
+        degraded, clear = (x.to(device) for x in crops.at(index))
+        optimizer.param_groups[0]["lr"] = loop.cosine(index, steps, params.rate, params.final_rate)
+        optimizer.zero_grad()
+        loss = space(restorer(degraded), clear, found)
+        loss.backward()
+        nn.utils.clip_grad_norm_(restorer.parameters(), params.clip)
+        optimizer.step()
+        record: dict[str, Any] = {"loss": loss.item()}
+        if index in looks:
+            record["validation_psnr"] = validation_psnr(restorer, validation)
+            best.offer(record["validation_psnr"], index)
+        return record
+
+    parts = {"restorer": restorer, "optimizer": optimizer, "best": best}
+    history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['loss']:.3f}  best {best.psnr:.2f} dB")
+    restorer.load_state_dict(best.weights)
+    return best, history
