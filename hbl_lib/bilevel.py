@@ -12,6 +12,7 @@ First-order DARTS (xi = 0) is no choice here: L_C does not contain beta, so its 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -66,7 +67,10 @@ def exact(values: Values, coefficients: Tensor, upper: Upper, weights: Weights, 
     check_rate(rate)
     found, gradient = _lower_gradient(values, coefficients, weights)
     loss, v = _look_ahead(weights, gradient, rate, upper)
-    with torch.no_grad(), forward_ad.dual_level():
+    with torch.no_grad(), forward_ad.dual_level(), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*torch.jit.script.*", category=FutureWarning
+        )  # torch's own use of it
         dual = {name: forward_ad.make_dual(w.detach(), g) for (name, w), g in zip(weights.items(), v, strict=True)}
         along = forward_ad.unpack_dual(values(dual)).tangent
     return Hypergradient(-rate * along, gradient, loss.item(), found)
@@ -101,6 +105,8 @@ def finite_difference(
 METHODS = {"exact": exact, "double_backward": double_backward, "finite_difference": finite_difference}
 
 
-def at_weights(network: nn.Module, function: Callable[[Tensor], Tensor], degraded: Tensor) -> Callable[[Weights], Tensor]:
+def at_weights(
+    network: nn.Module, function: Callable[[Tensor], Tensor], degraded: Tensor
+) -> Callable[[Weights], Tensor]:
     """weights -> function(network(degraded)) with `weights` in place of the network's own; the rest stays as it is."""
     return lambda weights: function(functional_call(network, weights, (degraded,)))

@@ -16,15 +16,16 @@ from .files import write_atomically
 _TENSOR = "$tensor"
 
 
-def _split(tree: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
-    """Plain copy of `tree` in which each tensor is a reference; the tensors are gathered in `tensors`."""
+def _split(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Plain copy of `tree` in which each tensor is a reference by number; the tensors are gathered in `tensors`."""
     if isinstance(tree, torch.Tensor):
+        name = str(len(tensors))
         tensors[name] = tree.detach().cpu().contiguous().clone()
         return {_TENSOR: name}
     if isinstance(tree, dict):  # as pairs: JSON would turn an optimiser's integer keys into strings
-        return {"$dict": [[key, _split(value, f"{name}/{key}", tensors)] for key, value in tree.items()]}
+        return {"$dict": [[key, _split(value, tensors)] for key, value in tree.items()]}
     if isinstance(tree, (list, tuple)):
-        return [_split(value, f"{name}/{i}", tensors) for i, value in enumerate(tree)]
+        return [_split(value, tensors) for value in tree]
     return tree
 
 
@@ -41,7 +42,7 @@ def _join(plain: Any, tensors: dict[str, torch.Tensor]) -> Any:
 def save(path: Path, tree: dict[str, Any]) -> None:
     """Write `tree` atomically: tensors as such, the rest as JSON in the file's header."""
     tensors: dict[str, torch.Tensor] = {}
-    header = {"tree": json.dumps(_split(tree, "", tensors))}
+    header = {"tree": json.dumps(_split(tree, tensors))}
     write_atomically(path, lambda name: save_file(tensors, name, metadata=header))
 
 
@@ -54,5 +55,7 @@ def load(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as opened:
             tree = json.loads((opened.metadata() or {})["tree"])
             return _join(tree, {name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise KitError(f"{path}: not a readable checkpoint of this kit ({type(error).__name__}: {str(error)[:200]})") from None
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+        raise KitError(
+            f"{path}: not a readable checkpoint of this kit ({type(error).__name__}: {str(error)[:200]})"
+        ) from None

@@ -35,7 +35,9 @@ class Classifier(nn.Module):
         self.name = network
         if network not in NETWORKS:
             raise KitError(f"classifier.network '{network}' is not one of {', '.join(NETWORKS)}")
-        self.network = resnet50(num_classes=2) if network == "resnet50" else ResNet(BasicBlock, [1, 1, 1, 1], num_classes=2)
+        self.network = (
+            resnet50(num_classes=2) if network == "resnet50" else ResNet(BasicBlock, [1, 1, 1, 1], num_classes=2)
+        )
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.network((pictures - 0.5) / 0.25)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ Positive = Field(gt=0)
 class Section(BaseModel):
     """A frozen group of parameters that takes no unknown key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Schedule(Section):
@@ -50,7 +51,7 @@ class DataParams(Section):
 class ClassifierParams(Schedule):
     network: Literal["resnet10", "resnet50"]
     crop: int = Field(ge=16)
-    batch: int = Positive
+    batch: int = Field(ge=2, multiple_of=2, description="half of each class")
     rate: float = Positive
     negatives: Literal["matched", "plain"] = Field(description="what stands for degraded; see hbl_lib/classifier.py")
     label_smoothing: float = Field(ge=0, lt=0.5)
@@ -59,12 +60,21 @@ class ClassifierParams(Schedule):
 class LowerParams(Schedule):
     """A search's schedule and its lower level: SGD on the weights, cosine to `final_rate`."""
 
+    warmup: int = Field(
+        ge=0, description="first steps in which only the weights move, so the upper level sees a network that restores"
+    )
     crop: int = Field(ge=16)
     rate: float = Positive
     final_rate: float = Field(ge=0)
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
     clip: float = Field(gt=0, description="largest gradient norm of a weight step")
+
+    @model_validator(mode="after")
+    def _upper_level_gets_steps(self) -> LowerParams:
+        if self.steps is not None and self.warmup >= self.steps:
+            raise ValueError(f"warmup={self.warmup} leaves the upper level none of the {self.steps} steps")
+        return self
 
 
 class LossSearchParams(LowerParams):
@@ -83,6 +93,8 @@ class RetrainParams(Schedule):
     optimizer: Literal["sgd", "adam"]
     rate: float = Positive
     final_rate: float = Field(ge=0)
+    momentum: float = Field(ge=0, lt=1, description="of SGD; Adam has its own")
+    weight_decay: float = Field(ge=0)
     clip: float = Positive
     validations: int = Field(gt=0, description="how often the validation pictures are restored, evenly spread")
 
@@ -139,15 +151,20 @@ def _override(data: dict[str, Any], assignment: str) -> None:
     *sections, last = key.strip().split(".")
     if not equals or not last:
         raise KitError(f"override {assignment!r}: write section.key=value, for example retrain.steps=100")
+    if key.strip() in ("profile", "seed"):
+        raise KitError(f"override {assignment!r}: {key} has a setting of its own")
     for section in sections:
         if not isinstance(data.get(section), dict):
             known = [name for name, value in data.items() if isinstance(value, dict)]
             raise KitError(f"override {assignment!r}: no section '{section}'.{nearest(section, known)}")
         data = data[section]
     try:
-        data[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
         raise KitError(f"override {assignment!r}: {text!r} is not a YAML value") from None
+    with contextlib.suppress(TypeError, ValueError):
+        value = float(value) if isinstance(value, str) else value  # YAML 1.1 reads 1e-3 as text
+    data[last] = value
     for other in {"steps": "epochs", "epochs": "steps"}.get(last, "").split():
         data.pop(other, None)
 
@@ -174,7 +191,12 @@ def load(profile: str, task: str, seed: int = 0, data: str = "", overrides: str 
 
     `data`: a folder of pairs in place of the task's own data. `overrides`: "section.key=value", separated by commas.
     """
-    merged: dict[str, Any] = {"profile": profile, "seed": seed, **_read("profiles", profile), "task": _read("tasks", task)}
+    merged: dict[str, Any] = {
+        "profile": profile,
+        "seed": seed,
+        **_read("profiles", profile),
+        "task": _read("tasks", task),
+    }
     if data:
         merged["task"] = {**merged["task"], "data": data}
     for assignment in filter(None, (part.strip() for part in overrides.split(","))):

@@ -51,7 +51,10 @@ class Crops:
         for index, pair in enumerate(pictures.pairs):
             height, width = pictures.pictures(index)[0].shape[:2]
             if min(height, width) < crop:
-                raise KitError(f"{pair.degraded} is {width}x{height}, smaller than the crop of {crop}. Lower {name}.crop.")
+                section = name.split("/")[0]
+                raise KitError(
+                    f"{pair.degraded} is {width}x{height}, smaller than the crop of {crop}. Lower {section}.crop."
+                )
 
     def _one(self, index: int, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
         both = np.stack(self.pictures.pictures(index))  # (2, H, W, 3)

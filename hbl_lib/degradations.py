@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def smooth_field(height: int, width: int, generator: torch.Generator, waves: int = 4) -> Tensor:
-    """A smooth random field (1, 1, height, width) in [-1, 1]: a few cosines of at most one and a half periods a side."""
+    """A smooth random field (1, 1, height, width) in [-1, 1]: a few cosines of at most 1.5 periods a side."""
     rows = torch.linspace(0, 1, height)[:, None]
     columns = torch.linspace(0, 1, width)[None]
     field = torch.zeros(height, width)

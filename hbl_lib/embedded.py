@@ -53,23 +53,42 @@ PHOTOGRAPHS = (
     Photograph("coffee", "coffee", "scikit-image", "Rachel Michetti", "CC0", lambda: _skimage("coffee")),
     Photograph("rocket", "rocket", "scikit-image", "SpaceX", "public domain", lambda: _skimage("rocket")),
     Photograph(
-        "motorcycle-left", "motorcycle", "scikit-image", "Middlebury stereo 2014, Scharstein et al.", "as shipped by scikit-image (BSD-3-Clause collection)", lambda: _stereo(0)
+        "motorcycle-left",
+        "motorcycle",
+        "scikit-image",
+        "Middlebury stereo 2014, Scharstein et al.",
+        "as shipped by scikit-image (BSD-3-Clause collection)",
+        lambda: _stereo(0),
     ),
     Photograph(
-        "motorcycle-right", "motorcycle", "scikit-image", "Middlebury stereo 2014, Scharstein et al.", "as shipped by scikit-image (BSD-3-Clause collection)", lambda: _stereo(1)
+        "motorcycle-right",
+        "motorcycle",
+        "scikit-image",
+        "Middlebury stereo 2014, Scharstein et al.",
+        "as shipped by scikit-image (BSD-3-Clause collection)",
+        lambda: _stereo(1),
     ),
-    Photograph("hopper", "hopper", "matplotlib", "US Navy (James S. Davis)", "public domain", lambda: _matplotlib("grace_hopper.jpg")),
+    Photograph(
+        "hopper",
+        "hopper",
+        "matplotlib",
+        "US Navy (James S. Davis)",
+        "public domain",
+        lambda: _matplotlib("grace_hopper.jpg"),
+    ),
     Photograph("china", "china", "scikit-learn", "danielbuechele, Flickr", "CC BY 2.0", lambda: _sklearn("china.jpg")),
     Photograph("flower", "flower", "scikit-learn", "vultilion, Flickr", "CC BY 2.0", lambda: _sklearn("flower.jpg")),
 )
 
 
 def write_pairs(folder: Path, degradation: str, variants: int, seed: int) -> None:
-    """Write degraded/ and clear/ as 8-bit PNG and groups.yaml; `variants` degraded versions of each photograph.
+    """Write degraded/ and clear/ as 8-bit PNG and groups.json; `variants` degraded versions of each photograph.
 
     Each version draws its own parameters, from a generator that its name and `seed` determine.
     """
     model = degradations.MODELS[degradation]
+    for stale in (folder / "degraded").glob("*_*.png"):  # versions of an earlier run, which may have had more
+        stale.unlink()
     for photograph in PHOTOGRAPHS:
         picture = np.ascontiguousarray(photograph.load())
         images.write(folder / "clear" / f"{photograph.name}.png", picture)
@@ -78,11 +97,9 @@ def write_pairs(folder: Path, degradation: str, variants: int, seed: int) -> Non
             drawn = generator(seed, degradation, name)
             degraded = model.draw(*picture.shape[:2], drawn).apply(images.to_tensor(picture), drawn)
             images.write(folder / "degraded" / f"{name}.png", images.to_picture(degraded))
-    files.write_yaml(folder / "groups.yaml", {photograph.name: photograph.scene for photograph in PHOTOGRAPHS})
+    files.write_json(folder / "groups.json", {photograph.name: photograph.scene for photograph in PHOTOGRAPHS})
 
 
 def licences() -> list[dict[str, str]]:
     """The table of photographs with origin and licence."""
     return [{"picture": p.name, "package": p.package, "credit": p.credit, "licence": p.licence} for p in PHOTOGRAPHS]
-
-

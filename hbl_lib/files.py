@@ -31,7 +31,9 @@ def write_atomically(path: Path, write: Callable[[str], None]) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        raise KitError(f"{path}: can't be written: {error.strerror or error}. What was there before is untouched.") from None
+        raise KitError(
+            f"{path}: can't be written: {error.strerror or error}. What was there before is untouched."
+        ) from None
     finally:
         Path(temporary).unlink(missing_ok=True)
 
@@ -62,7 +64,7 @@ def read_yaml(path: Path) -> Any:
     """Read plain data; a YAML error names file and line. Tags that would build objects are refused."""
     try:
         return yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise KitError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
 
 
@@ -71,11 +73,15 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
 def read_json(path: Path) -> Any:
     """Read JSON; an error names file and line."""
     try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+        return json.loads(read_text(path), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise KitError(f"{path}: is not valid JSON: {error}") from None
 
 

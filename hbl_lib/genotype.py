@@ -21,7 +21,9 @@ def _check_row(where: str, row: Any, length: int, known: tuple[str, ...]) -> tup
         raise KitError(f"{where}: expected a list of {length} operations, found {row!r:.80}")
     for name in row:
         if name not in known:
-            raise KitError(f"{where}: unknown operation {name!r}; known: {', '.join(known)}.{nearest(str(name), known)}")
+            raise KitError(
+                f"{where}: unknown operation {name!r}; known: {', '.join(known)}.{nearest(str(name), known)}"
+            )
     return tuple(row)
 
 
@@ -67,7 +69,9 @@ class Genotype:
         """The genotype in the authors' public code for llie_lol, llie_mit, sihr, uie or llie_lol_synchronous."""
         known = files.read_yaml(PUBLISHED)["genotypes"]
         if task not in known:
-            raise KitError(f"no published genotype for task {task!r}; there are: {', '.join(known)}.{nearest(task, known)}")
+            raise KitError(
+                f"no published genotype for task {task!r}; there are: {', '.join(known)}.{nearest(task, known)}"
+            )
         return cls.from_dict(known[task], f"{PUBLISHED.name}: {task}")
 
     @classmethod
@@ -84,7 +88,9 @@ class Genotype:
 
     def counts(self) -> dict[str, int]:
         """How often each operation occurs, most frequent first."""
-        return dict(Counter([*self.encoder, *self.decoder, *(name for unit in self.hnu for name in unit)]).most_common())
+        return dict(
+            Counter([*self.encoder, *self.decoder, *(name for unit in self.hnu for name in unit)]).most_common()
+        )
 
     def skip_collapse(self, limit: int = 5) -> list[int]:
         """Numbers (from 1) of the HNUs in which at least `limit` of the 8 layers are skip connections."""
@@ -94,7 +100,11 @@ class Genotype:
         """In words, where two genotypes first differ and in how many places."""
         places = [
             (f"{part} {unit + 1}.{layer + 1}" if part == "hnu" else f"{part} {layer + 1}", part, unit, layer)
-            for part, units, count in (("encoder", 1, FCM_LAYERS), ("hnu", UNITS, UNIT_LAYERS), ("decoder", 1, FCM_LAYERS))
+            for part, units, count in (
+                ("encoder", 1, FCM_LAYERS),
+                ("hnu", UNITS, UNIT_LAYERS),
+                ("decoder", 1, FCM_LAYERS),
+            )
             for unit in range(units)
             for layer in range(count)
         ]
@@ -102,4 +112,4 @@ class Genotype:
         if not apart:
             return "no difference"
         name, place = apart[0]
-        return f"{len(apart)} places differ, the first at {name}: {self.operation(*place)} against {other.operation(*place)}"
+        return f"{len(apart)} places differ, first {name}: {self.operation(*place)} against {other.operation(*place)}"

@@ -16,11 +16,17 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def read(path: Path) -> np.ndarray:
-    """Read an 8-bit picture as (H, W, 3) uint8 in RGB; other modes and broken files are KitErrors that name it."""
+    """Read an 8-bit picture as (H, W, 3) uint8 in RGB: RGB, grey, palette, or opaque RGBA.
+
+    Other modes, 16 bits, transparency and broken files are KitErrors that name the file.
+    """
     try:
         with Image.open(path) as opened:
-            if opened.mode not in ("RGB", "L", "P"):
-                raise KitError(f"{path}: a picture of mode {opened.mode}; convert it to 8-bit RGB first")
+            if opened.mode not in ("RGB", "L", "P", "RGBA") or ";16" in str(opened.tile):
+                kind = "16 bits a channel" if "16" in f"{opened.mode}{opened.tile}" else f"mode {opened.mode}"
+                raise KitError(f"{path}: a picture of {kind}; convert it to 8-bit RGB first")
+            if opened.has_transparency_data and opened.convert("RGBA").getextrema()[3][0] < 255:
+                raise KitError(f"{path}: a picture with transparent places; convert it to 8-bit RGB first")
             return np.asarray(opened.convert("RGB"))
     except FileNotFoundError:
         raise KitError(f"{path}: no such picture") from None
@@ -41,6 +47,8 @@ def size(path: Path) -> tuple[int, int]:
 
 def write(path: Path, picture: np.ndarray) -> None:
     """Write (H, W, 3) uint8 RGB, atomically, in the format of the suffix."""
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise KitError(f"{path}: can't be written: name a picture with one of {', '.join(SUFFIXES)}")
     write_atomically(path, lambda name: Image.fromarray(picture).save(name))
 
 

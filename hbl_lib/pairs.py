@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ LAYOUTS = (
     ("raw", "reference"),  # UIEB, LSUI
     ("raw-890", "reference-890"),  # UIEB as published
 )
+ONE_CLEAR_FOR_MANY = ("degraded", "hazy")  # degraded folders in which one clear picture may have several versions
 AFFIXES = {
     *("low", "high", "normal", "input", "output", "expertc", "hazy", "haze", "clear", "clean", "gt", "raw", "ref"),
     *("reference", "degraded", "outdoor", "indoor"),
@@ -79,13 +81,24 @@ def _index(paths: list[Path], problems: list[str]) -> dict[str, Path]:
     return {bare(path.stem): path for path in paths}
 
 
-def _match(stem: str, clear: dict[str, Path]) -> Path | None:
-    """The clear picture of a degraded stem: the same name, or the longest name it starts with (SOTS: 0001_0.8_0.2)."""
-    while stem not in clear:
-        stem, cut, _ = stem.rpartition("_")
-        if not cut:
-            return None
-    return clear[stem]
+def _match(stem: str, clear: dict[str, Path], many: bool) -> Path | None:
+    """The clear picture of a stem: the same name or, with `many`, the longest it starts with (SOTS: 0001_0.8_0.2)."""
+    while many and stem not in clear and "_" in stem:
+        stem = stem.rpartition("_")[0]
+    return clear.get(stem)
+
+
+def _groups(folder: Path, clear: list[Path], problems: list[str]) -> dict[str, str]:
+    """groups.json: {stem of a clear picture: scene}, for pictures of one scene; absent, each picture is its own."""
+    path = folder / "groups.json"
+    if not path.is_file():
+        return {}
+    groups = files.read_json(path)
+    if not isinstance(groups, dict) or not all(isinstance(scene, str) for scene in groups.values()):
+        raise KitError(f"{path}: expected one object, the stem of a clear picture to the name of its scene")
+    unknown = sorted(groups.keys() - {picture.stem for picture in clear})
+    problems += [f"groups.json: no clear picture is called '{name}'" for name in unknown]
+    return groups
 
 
 def listing(folder: Path) -> Listing:
@@ -95,17 +108,20 @@ def listing(folder: Path) -> Listing:
     degraded, clear = (_pictures(folder / name) for name in found.layout)
     by_stem = _index(clear, found.problems)
     _index(degraded, found.problems)
-    groups = files.read_yaml(folder / "groups.yaml") if (folder / "groups.yaml").is_file() else {}
+    groups = _groups(folder, clear, found.problems)
+    many = found.layout[0].lower() in ONE_CLEAR_FOR_MANY
     used = set()
     for path in degraded:
-        match = _match(bare(path.stem), by_stem)
+        match = _match(bare(path.stem), by_stem, many)
         if match is None:
             found.problems.append(f"{found.layout[0]}/{path.name}: has no partner in {found.layout[1]}/")
             continue
         used.add(match)
-        group = str(groups.get(match.stem, match.stem))
+        group = groups.get(match.stem, match.stem)
         found.pairs.append(Pair(f"{found.layout[0]}/{path.name}", f"{found.layout[1]}/{match.name}", group))
-    found.problems += [f"{found.layout[1]}/{p.name}: has no partner in {found.layout[0]}/" for p in clear if p not in used]
+    found.problems += [
+        f"{found.layout[1]}/{p.name}: has no partner in {found.layout[0]}/" for p in clear if p not in used
+    ]
     if not found.pairs:
         found.problems.append(f"no pair of pictures ({', '.join(images.SUFFIXES)}) was found")
     return found
@@ -123,9 +139,19 @@ def check(folder: Path) -> Listing:
                 found.problems.append(str(error).removeprefix(f"{found.folder}/"))
         if len(shapes) == 2 and shapes[0] != shapes[1]:
             (h, w), (h2, w2) = shapes
-            found.problems.append(f"{pair.degraded} is {w}x{h} but {pair.clear} is {w2}x{h2}: pictures of a pair must be of one size")
+            found.problems.append(f"{pair.degraded} is {w}x{h} but {pair.clear} is {w2}x{h2}: both must be of one size")
     found.problems = list(dict.fromkeys(found.problems))
     return found
+
+
+def sizes(found: Listing) -> list[tuple[str, int]]:
+    """How many pairs there are of each size ("600x400"), the most frequent first; unreadable pictures are left out."""
+    counts: Counter[str] = Counter()
+    for pair in found.pairs:
+        with contextlib.suppress(KitError):
+            height, width = images.size(found.folder / pair.degraded)
+            counts[f"{width}x{height}"] += 1
+    return counts.most_common()
 
 
 def require_sound(found: Listing) -> list[Pair]:
@@ -134,7 +160,8 @@ def require_sound(found: Listing) -> list[Pair]:
         shown = "\n  ".join(found.problems[:10])
         more = f"\n  and {len(found.problems) - 10} more" if len(found.problems) > 10 else ""
         raise KitError(
-            f"{found.folder}: {len(found.problems)} problem(s); mend or remove these files, nothing was used:\n  {shown}{more}\n"
+            f"{found.folder}: {len(found.problems)} problem(s); mend or remove these files, nothing was used:"
+            f"\n  {shown}{more}\n"
             f"'python -m hbl_lib data check {found.folder}' lists them all."
         )
     return found.pairs

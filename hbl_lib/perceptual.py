@@ -92,18 +92,18 @@ class LPIPS(nn.Module):
     def _unit(features: Tensor) -> Tensor:
         return features / (features.square().sum(1, keepdim=True) + 1e-14).sqrt()  # finite slope where all are zero
 
-    def reference(self, clear: Tensor) -> list[Tensor]:
-        """Unit features of the clear picture, never needed for gradients."""
-        with torch.no_grad():
-            return [self._unit(f) for f in self.trunk.features(clear, self.taps)]
-
-    def forward(self, restored: Tensor, reference: Tensor | list[Tensor]) -> Tensor:
-        reference = self.reference(reference) if isinstance(reference, Tensor) else reference
+    def distance(self, restored: Sequence[Tensor], clear: Sequence[Tensor]) -> Tensor:
+        """(N,) from the trunk's features of both pictures at `taps`."""
         distances = [
-            torch.einsum("nchw,c->nhw", (self._unit(f) - r).square(), w).mean((1, 2))
-            for f, r, w in zip(self.trunk.features(restored, self.taps), reference, self.linear, strict=True)
+            torch.einsum("nchw,c->nhw", (self._unit(a) - self._unit(b)).square(), w).mean((1, 2))
+            for a, b, w in zip(restored, clear, self.linear, strict=True)
         ]
         return torch.stack(distances).sum(0)
+
+    def forward(self, restored: Tensor, clear: Tensor) -> Tensor:
+        with torch.no_grad():  # the clear picture never needs gradients
+            reference = self.trunk.features(clear, self.taps)
+        return self.distance(self.trunk.features(restored, self.taps), reference)
 
 
 def _folder() -> Path | None:

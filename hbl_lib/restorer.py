@@ -31,7 +31,9 @@ class Restorer(Network):
         """Read what `save` wrote. With `genotype` given, a file of another genotype is refused."""
         saved = checkpoint.load(path)
         if not {"genotype", "weights"} <= saved.keys():
-            raise KitError(f"{path}: not a restorer's checkpoint (it holds {', '.join(saved)}). Pass restorer.safetensors.")
+            raise KitError(
+                f"{path}: not a restorer's checkpoint (it holds {', '.join(saved)}). Pass restorer.safetensors."
+            )
         found = Genotype.from_dict(saved["genotype"], path)
         if genotype is not None and found != genotype:
             raise KitError(

@@ -1,4 +1,4 @@
-"""A run: its parameters, folder, device and seeds; the stages in it, each with a lock, checked inputs and a manifest."""
+"""A run: parameters, folder, device and seeds; the stages in it, each with a lock, checked inputs and a manifest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,17 @@ STAGES = (
     "04_retrain",
     "05_evaluate",
 )
-PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "scikit-learn", "safetensors", "lpips", "pydantic")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "scikit-image",
+    "scikit-learn",
+    "safetensors",
+    "lpips",
+    "pydantic",
+)
 CHECKPOINT = "checkpoint.safetensors"
 
 
@@ -63,7 +73,11 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpu = Path("/proc/cpuinfo")
-    models = [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")] if cpu.exists() else []
+    models = (
+        [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")]
+        if cpu.exists()
+        else []
+    )
     return f"{models[0] if models else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
@@ -79,14 +93,17 @@ class Stage:
     resumed_at: int | None = None
 
     def need(self, stage: str, file: str) -> Path:
-        """The path of another stage's output; a missing one says which notebook makes it."""
+        """The path of another stage's output; a missing one, or one of another run, says which notebook makes it."""
         path = self.run.output(stage, file)
+        self.run.require_same_data(stage)
         self.inputs[f"{stage}/{file}"] = files.sha256(path)
         return path
 
     def fingerprint(self) -> str:
-        """What a checkpoint must agree with to be resumed: the parameters and the inputs read so far."""
-        return hashlib.sha256(repr((self.run.params.model_dump(), sorted(self.inputs.items()))).encode()).hexdigest()
+        """What a checkpoint must agree with to be resumed: parameters, device, inputs read so far, and the code."""
+        code = [files.sha256(path) for path in sorted(Path(__file__).parent.rglob("*.py"))]
+        facts = (self.run.params.model_dump(), str(self.run.device), sorted(self.inputs.items()), self.facts, code)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     @property
     def checkpoint(self) -> Path:
@@ -116,20 +133,33 @@ class Run:
             raise KitError(f"{path}: is missing. notebooks/{stage}.ipynb makes it (python -m hbl_lib stage {stage}).")
         return path
 
+    def require_same_data(self, stage: str) -> None:
+        """Refuse what a stage left unfinished, or made from another seed or other data."""
+        made = files.read_json(self.output(stage, "manifest.json"))["parameters"]
+        for key, mine in (("seed", self.params.seed), ("task", self.params.task.model_dump())):
+            if made[key] != mine:
+                raise KitError(
+                    f"{self.folder / stage}: was made with another {key} ({made[key]}; this run: {mine}). "
+                    f"Run notebooks/{stage}.ipynb again, or use another results folder."
+                )
+
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
         """Lock the stage's folder, seed, and write its manifest at the end. A second run on it is refused."""
         folder = self.folder / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = open(folder / ".lock", "w")
+            lock = open(folder / ".lock", "w")  # noqa: SIM115 (closed below)
         except OSError as error:
             raise KitError(f"{folder}: can't be written: {error.strerror}. Choose another results folder.") from None
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise KitError(f"{folder}: another run is at work there. Wait for it, or use another results folder.") from None
+                raise KitError(
+                    f"{folder}: another run is at work there. Wait for it, or use another results folder."
+                ) from None
+            (folder / "manifest.json").unlink(missing_ok=True)  # until this run ends there is no finished one
             torch.set_num_threads(self.params.threads)
             seed_everything(self.params.seed, name)
             started = datetime.now(UTC)
@@ -140,8 +170,9 @@ class Run:
     def _manifest(self, stage: Stage, started: datetime) -> dict[str, Any]:
         ended = datetime.now(UTC)
         outputs = sorted(
-            path for path in stage.folder.rglob("*")
-            if path.is_file() and path.name not in (CHECKPOINT, "manifest.json", "metrics.json.tmp") and not path.name.startswith(".")
+            path
+            for path in stage.folder.rglob("*")
+            if path.is_file() and path.name not in (CHECKPOINT, "manifest.json") and not path.name.startswith(".")
         )
         return {
             "stage": stage.name,
@@ -185,7 +216,7 @@ def open_run(
     A relative `results` counts from the project's folder, wherever the caller stands.
     """
     params = config.load(profile, task, seed, data, overrides)
-    return Run(params, ROOT / results / profile / task, choose_device(device))
+    return Run(params, ROOT / Path(results).expanduser() / profile / task, choose_device(device))
 
 
 def check_environment() -> None:

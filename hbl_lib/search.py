@@ -81,8 +81,9 @@ def search_loss(
         upper.zero_grad()
         coefficients.backward(found.coefficients)
         size = _norm(p.grad for p in beta.parameters())
-        upper.step()
-        beta.project()
+        if index >= params.warmup:
+            upper.step()
+            beta.project()
         _lower_step(lower, found.lower, rate, params.clip)
         return {
             **beta.snapshot(),
@@ -123,9 +124,10 @@ def search_architecture(
 
     def step(index: int) -> dict[str, Any]:
         judged = loss(validation, index)
-        for alpha, gradient in zip(alphas, torch.autograd.grad(judged, alphas), strict=True):
-            alpha.grad = gradient
-        upper.step()
+        if index >= params.warmup:
+            for alpha, gradient in zip(alphas, torch.autograd.grad(judged, alphas), strict=True):
+                alpha.grad = gradient
+            upper.step()
         trained = loss(train, index)
         rate = loop.cosine(index, steps, params.rate, params.final_rate)
         _lower_step(lower, torch.autograd.grad(trained, weights), rate, params.clip)
@@ -158,14 +160,18 @@ class Fixed:
             tensor.copy_(saved)
 
 
-def loss_summary(history: list[dict[str, Any]]) -> dict[str, Any]:
-    """How far each weight moved, whether the search is resolved, and for how much of it the signal lasted."""
-    last, first = history[-1]["weights"], 1.0
-    moved = {term: weight - first for term, weight in last.items()}
+def loss_summary(history: list[dict[str, Any]], warmup: int) -> dict[str, Any]:
+    """How far each weight moved from 1, whether the search is resolved, and for how much of it the signal lasted.
+
+    Saturated: the upper-level loss is below 1e-3. Faint: the hypergradient is under a thousandth of its median over the
+    first ten steps in which beta moves.
+    """
+    moved = {term: weight - 1.0 for term, weight in history[-1]["weights"].items()}
+    history = history[warmup:]
     sizes = [record["hypergradient"] for record in history]
     early = sorted(sizes[:10])[len(sizes[:10]) // 2]
     return {
-        "steps": len(history),
+        "upper_steps": len(history),
         "moved": moved,
         "resolved": max(map(abs, moved.values())) >= MOVED,
         "saturated_share": sum(r["upper_loss"] < SATURATED for r in history) / len(history),

@@ -20,7 +20,9 @@ def deal(pairs: list[Pair], validation: float, test: float, seed: int) -> dict[s
     """
     groups = sorted({pair.group for pair in pairs}, key=lambda g: hashlib.sha256(f"{seed}/{g}".encode()).digest())
     if len(groups) < len(LISTS):
-        raise KitError(f"{len(groups)} picture(s) are too few: train, search, validation and test each need one of their own")
+        raise KitError(
+            f"{len(groups)} picture(s) are too few: train, search, validation and test each need one of their own"
+        )
     tested = max(1, round(test * len(groups)))
     validated = max(1, round(validation * len(groups)))
     trained = tested + validated + (len(groups) - tested - validated + 1) // 2
@@ -33,7 +35,9 @@ def deal(pairs: list[Pair], validation: float, test: float, seed: int) -> dict[s
 
 def write(path: Path, root: Path, lists: dict[str, list[Pair]], source: str) -> None:
     """Write splits.json: for each list its pairs, with the SHA-256 of both files."""
-    digests = {name: files.sha256(root / name) for pairs in lists.values() for p in pairs for name in (p.degraded, p.clear)}
+    digests = {
+        name: files.sha256(root / name) for pairs in lists.values() for p in pairs for name in (p.degraded, p.clear)
+    }
     stored = {
         name: [
             asdict(pair) | {"degraded_sha256": digests[pair.degraded], "clear_sha256": digests[pair.clear]}

@@ -1,8 +1,9 @@
-"""The stages of the chain. Each reads the files of the stages before it, writes its own, and passes nothing in memory."""
+"""The stages of the chain. Each reads files of the stages before it and writes its own; nothing passes in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,18 +33,29 @@ def _crops(stage: Stage, section: str, crop: int, lists: tuple[str, ...], batch:
     return Crops(_pictures(stage, *lists), crop, stage.run.params.seed, name, batch)
 
 
-def loss_space(stage: Stage) -> LossSpace:
-    """The loss space over the trunks at hand; which they are goes into the manifest."""
-    params = stage.run.params.perceptual
+def loss_space(run: Run) -> LossSpace:
+    """The loss space over the trunks at hand."""
+    params = run.params.perceptual
     trunk = perceptual.feature_trunk(params.download, params.untrained)
-    lpips = perceptual.lpips_term(trunk, params.download)
-    stage.facts |= {"vgg_term": trunk.name, "lpips_term": lpips.name, "trunk_sha256": trunk.checksum}
-    return LossSpace(trunk, lpips).to(stage.run.device)
+    return LossSpace(trunk, perceptual.lpips_term(trunk, params.download)).to(run.device)
+
+
+def _recorded_space(stage: Stage) -> LossSpace:
+    """`loss_space`, with its trunks noted in the manifest."""
+    space = loss_space(stage.run)
+    stage.facts |= {"vgg_term": space.trunk.name, "lpips_term": space.lpips.name, "trunk_sha256": space.trunk.checksum}
+    return space
 
 
 def _write_metrics(stage: Stage, count: int, facts: dict[str, Any]) -> None:
     params = stage.run.params
-    head = {"profile": params.profile, "task": params.task.name, "stage": stage.name, "seed": params.seed, "images": count}
+    head = {
+        "profile": params.profile,
+        "task": params.task.name,
+        "stage": stage.name,
+        "seed": params.seed,
+        "images": count,
+    }
     files.write_json(stage.folder / "metrics.json", head | facts)
 
 
@@ -63,7 +75,9 @@ def data(run: Run) -> None:
         dealt = splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
         source = "embedded" if params.task.data == "embedded" else f"folder {run.data_root.name}"
         splits.write(stage.folder / "splits.json", run.data_root, dealt, source)
-        _write_metrics(stage, len(found), {"source": source, "lists": {name: len(part) for name, part in dealt.items()}})
+        _write_metrics(
+            stage, len(found), {"source": source, "lists": {name: len(part) for name, part in dealt.items()}}
+        )
 
 
 def classifier(run: Run) -> None:
@@ -90,9 +104,9 @@ def loss_search(run: Run) -> None:
     with run.stage("02_loss_search") as stage:
         judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
         train, held_out = (_crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
-        found, history = search.search_loss(stage, params, loss_space(stage), judge, train, held_out)
+        found, history = search.search_loss(stage, params, _recorded_space(stage), judge, train, held_out)
         found.write(stage.folder / "loss.yaml")
-        summary = search.loss_summary(history)
+        summary = search.loss_summary(history, params.warmup)
         _write_metrics(stage, len(train.pictures), {"trunk": found.trunk, **summary})
         _finish(stage, history)
 
@@ -103,7 +117,7 @@ def architecture_search(run: Run) -> None:
     with run.stage("03_architecture_search") as stage:
         found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
         train, held_out = (_crops(stage, "architecture_search", params.crop, (name,)) for name in ("train", "search"))
-        genotype, history = search.search_architecture(stage, params, loss_space(stage), found, train, held_out)
+        genotype, history = search.search_architecture(stage, params, _recorded_space(stage), found, train, held_out)
         genotype.write(stage.folder / "genotype.yaml")
         summary = search.architecture_summary(history, genotype)
         _write_metrics(stage, len(train.pictures), {"parameters": parameter_count(Restorer(genotype)), **summary})
@@ -119,7 +133,9 @@ def retrain(run: Run) -> None:
         crops = _crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
         restorer = Restorer(genotype).to(run.device)
         validation = _pictures(stage, "validation")
-        best, history = training.train_restorer(stage, params, restorer, loss_space(stage), found, crops, validation)
+        best, history = training.train_restorer(
+            stage, params, restorer, _recorded_space(stage), found, crops, validation
+        )
         restorer.save(stage.folder / "restorer.safetensors")
         facts = {"steps": len(history), "crop": params.crop, "parameters": parameter_count(restorer)}
         _write_metrics(stage, len(crops.pictures), facts | {"validation_psnr": best.psnr, "best_step": best.step + 1})
@@ -140,13 +156,27 @@ def evaluate(run: Run) -> None:
         for index, pair in enumerate(test.pairs):
             degraded, clear = test.pictures(index)
             whole = inference.restore(restorer, degraded)
-            images.write(stage.folder / "restored" / f"{pair.degraded.rsplit('/', 1)[1].rsplit('.', 1)[0]}.png", whole)
+            file = f"restored/{Path(pair.degraded).stem}.png"
+            images.write(stage.folder / file, whole)
             outputs = {"degraded": degraded, "color_matrix": color_matrix.apply(matrix, degraded), "restored": whole}
             scores = {name: metrics.score(output, clear, lpips) for name, output in outputs.items()}
-            per_image.append({"degraded_file": pair.degraded, "clear_file": pair.clear, "group": pair.group, **scores})
+            per_image.append(
+                {
+                    "degraded_file": pair.degraded,
+                    "clear_file": pair.clear,
+                    "restored_file": file,
+                    "group": pair.group,
+                    **scores,
+                }
+            )
             crops.append(_crop_against_whole(restorer, degraded, clear, whole, retrained["crop"]))
         rows = {name: metrics.mean([image[name] for image in per_image]) for name in outputs}
-        facts = {"protocol": metrics.PROTOCOL, "steps": retrained["steps"], "parameters": retrained["parameters"], **rows}
+        facts = {
+            "protocol": metrics.PROTOCOL,
+            "steps": retrained["steps"],
+            "parameters": retrained["parameters"],
+            **rows,
+        }
         facts |= {"color_matrix_values": matrix.tolist(), "crop_against_whole": _crop_summary(crops, retrained["crop"])}
         _write_metrics(stage, len(test), facts | {"per_image": per_image})
 

@@ -27,7 +27,9 @@ def train_classifier(stage: Stage, params: ClassifierParams, crops: Crops) -> tu
     steps = params.steps_for(len(crops.pictures), crops.batch)
 
     def step(index: int) -> dict[str, Any]:
-        pictures, labels = classifiers.samples(*crops.at(index), params.negatives, generator(crops.seed, "samples", index))
+        pictures, labels = classifiers.samples(
+            *crops.at(index), params.negatives, generator(crops.seed, "samples", index)
+        )
         logits = classifier(pictures.to(device))
         loss = F.cross_entropy(logits, labels.to(device), label_smoothing=params.label_smoothing)
         optimizer.param_groups[0]["lr"] = loop.cosine(index, steps, params.rate, 0.0)
@@ -69,6 +71,13 @@ def validation_psnr(restorer: Restorer, pictures: Pictures) -> float:
     return float(np.mean([metrics.psnr(inference.restore(restorer, degraded), clear) for degraded, clear in pairs]))
 
 
+def _optimizer(restorer: Restorer, params: RetrainParams) -> torch.optim.Optimizer:
+    shared = {"lr": params.rate, "weight_decay": params.weight_decay, "fused": True}
+    if params.optimizer == "adam":
+        return torch.optim.Adam(restorer.parameters(), **shared)
+    return torch.optim.SGD(restorer.parameters(), momentum=params.momentum, **shared)
+
+
 def train_restorer(
     stage: Stage,
     params: RetrainParams,
@@ -80,8 +89,7 @@ def train_restorer(
 ) -> tuple[Best, list[dict[str, Any]]]:
     """Train `restorer` from its initial weights under the found loss; the best validation checkpoint is kept."""
     device = stage.run.device
-    make = torch.optim.Adam if params.optimizer == "adam" else torch.optim.SGD
-    optimizer = make(restorer.parameters(), lr=params.rate)
+    optimizer = _optimizer(restorer, params)
     steps = params.steps_for(len(crops.pictures), crops.batch)
     looks = {round(steps * (k + 1) / params.validations) - 1 for k in range(params.validations)}
     best = Best(restorer)

@@ -18,7 +18,9 @@ def fit(pictures: Pictures) -> np.ndarray:
         inputs.append(degraded[::step])
         targets.append(clear[::step])
     stacked = np.concatenate(inputs)
-    solution, *_ = np.linalg.lstsq(np.column_stack((stacked, np.ones(len(stacked)))), np.concatenate(targets), rcond=None)
+    solution, *_ = np.linalg.lstsq(
+        np.column_stack((stacked, np.ones(len(stacked)))), np.concatenate(targets), rcond=None
+    )
     return solution.T
 
 

@@ -1,0 +1,43 @@
+# make reproduce runs the chain and ends with the path of the report; make test runs the tests. Both need Python 3.11+.
+PROFILE   ?= quick
+TASKS     ?= llie_lol
+DATA      ?=
+SEED      ?= 0
+JOBS      ?= 1
+DEVICE    ?= auto
+RESULTS   ?= results
+OVERRIDES ?=
+PYTHON    ?= .venv/bin/python
+
+OPTIONS = profile=$(PROFILE) "tasks=$(TASKS)" "data=$(DATA)" seed=$(SEED) device=$(DEVICE) "results=$(RESULTS)" "overrides=$(OVERRIDES)"
+READY   = $(if $(filter .venv/%,$(PYTHON)),.venv/ready)
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help reproduce test lint lab clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+reproduce: $(READY)  ## run the chain (PROFILE= TASKS= DATA= SEED= JOBS= DEVICE= RESULTS= OVERRIDES=) and print the report's path
+	@$(PYTHON) -m snakemake --cores $(JOBS) --quiet progress rules --rerun-incomplete --nolock --config $(OPTIONS)
+	@echo "$(RESULTS)/$(PROFILE)/report.html"
+
+test: $(READY)  ## run the tests
+	@$(PYTHON) -m pytest
+
+lint: $(READY)  ## check style and formatting, notebooks too
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	@$(PYTHON) -m jupyterlab notebooks
+
+clean:  ## remove the environment and what runs wrote (not results/reference)
+	rm -rf .venv .snakemake results/smoke results/quick results/paper
+
+.venv/ready: requirements.lock pyproject.toml
+	python3 -m venv .venv
+	awk '/^uv==/{p=1} p{print} p&&!/\\$$/{exit}' requirements.lock > .venv/uv.lock
+	.venv/bin/python -m pip install --quiet --require-hashes --requirement .venv/uv.lock
+	.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes --requirement requirements.lock
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+	touch .venv/ready

@@ -1,0 +1,86 @@
+"""The chain as a graph: each rule runs one notebook by papermill. Call it through `make reproduce`.
+
+Checkpoints are never declared as outputs: a failed rule would delete them, and resuming is the library's work.
+The executed notebook is written as a log, so that it stays when a stage fails, and copied beside the results at the end.
+"""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+PROFILE = config.get("profile") or "quick"
+TASKS = str(config.get("tasks") or "llie_lol").split()
+RESULTS = config.get("results") or "results"
+OPTIONS = {
+    name: default if config.get(name) is None else config[name]
+    for name, default in {"seed": 0, "data": "", "device": "auto", "overrides": ""}.items()
+}
+FOLDER = f"{RESULTS}/{PROFILE}"
+LIBRARY = sorted(map(str, Path("hbl_lib").rglob("*.py")))
+
+# The notebooks' kernel is the environment that runs this file.
+os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "HBL_PREFIX": sys.prefix, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+
+# stage -> (stages it reads, what it makes beside metrics.json)
+CHAIN = {
+    "00_data": ([], ["splits.json"]),
+    "01_classifier": (["00_data"], ["classifier.safetensors"]),
+    "02_loss_search": (["00_data", "01_classifier"], ["loss.yaml"]),
+    "03_architecture_search": (["00_data", "02_loss_search"], ["genotype.yaml"]),
+    "04_retrain": (["00_data", "02_loss_search", "03_architecture_search"], ["restorer.safetensors"]),
+    "05_evaluate": (["00_data", "03_architecture_search", "04_retrain"], []),
+}
+PAPERMILL = " ".join(
+    [
+        f"{shlex.quote(sys.executable)} -m papermill -k python3 --log-output --no-progress-bar {{input.notebook}} {{log}}",
+        f"-r profile {shlex.quote(PROFILE)} -r results {shlex.quote(RESULTS)} -p seed {int(OPTIONS['seed'])}",
+        *(f"-r {name} {shlex.quote(str(OPTIONS[name]))}" for name in ("device", "overrides")),
+    ]
+)
+
+
+def made(stage, task="{task}"):
+    """The declared outputs of a stage."""
+    return [f"{FOLDER}/{task}/{stage}/{name}" for name in ["metrics.json", *CHAIN[stage][1]]]
+
+
+rule all:
+    input:
+        f"{FOLDER}/report.html",
+
+
+for stage, (reads, _) in CHAIN.items():
+
+    rule:
+        name:
+            stage
+        input:
+            notebook=f"notebooks/{stage}.ipynb",
+            library=LIBRARY,
+            parameters=[f"params/profiles/{PROFILE}.yaml", "params/tasks/{task}.yaml"],
+            earlier=[path for read in reads for path in made(read)],
+        output:
+            made(stage),
+            notebook=f"{FOLDER}/{{task}}/{stage}/{stage}.ipynb",
+        log:
+            f"{FOLDER}/{{task}}/logs/{stage}.ipynb",
+        params:
+            **OPTIONS,
+        shell:
+            f"{PAPERMILL} -r task {{wildcards.task}} -r data {shlex.quote(str(OPTIONS['data']))} && cp {{log}} {{output.notebook}}"
+
+
+rule report:
+    input:
+        notebook="notebooks/09_report.ipynb",
+        library=LIBRARY,
+        executed=[f"{FOLDER}/{task}/{stage}/{stage}.ipynb" for task in TASKS for stage in CHAIN],
+    output:
+        f"{FOLDER}/report.html",
+    log:
+        f"{FOLDER}/09_report.ipynb",
+    params:
+        tasks=" ".join(TASKS),
+    shell:
+        PAPERMILL + " -r tasks {params.tasks:q}"

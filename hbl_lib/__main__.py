@@ -1,0 +1,79 @@
+"""Command line: python -m hbl_lib stage | data. It only parses arguments."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import pairs, runs
+from .errors import KitError, nearest
+from .progress import say
+
+
+def _stage(arguments: argparse.Namespace) -> int:
+    from . import stages  # torch and torchvision load only where they are needed
+
+    if arguments.name not in stages.BY_NAME:
+        known = stages.BY_NAME
+        raise KitError(f"no stage '{arguments.name}'; there are: {', '.join(known)}.{nearest(arguments.name, known)}")
+    run = runs.open_run(
+        arguments.profile,
+        arguments.task,
+        arguments.seed,
+        arguments.data,
+        arguments.device,
+        arguments.results,
+        arguments.overrides,
+    )
+    say(f"{arguments.name}: profile {run.params.profile}, task {run.params.task.name}, device {run.device}")
+    stages.BY_NAME[arguments.name](run)
+    say(f"{arguments.name}: wrote {run.folder / arguments.name}")
+    return 0
+
+
+def _data_check(arguments: argparse.Namespace) -> int:
+    found = pairs.check(arguments.folder)
+    groups = len({pair.group for pair in found.pairs})
+    say(f"{found.folder}: {found.layout[0]}/ and {found.layout[1]}/, {len(found.pairs)} pairs of {groups} pictures")
+    for size, count in pairs.sizes(found):
+        say(f"  {count} of {size}")
+    for problem in found.problems:
+        say(f"  wrong: {problem}")
+    say(f"{len(found.problems)} problem(s)" if found.problems else "nothing wrong")
+    return 1 if found.problems else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(prog="python -m hbl_lib", description="HBL: the stages of the chain, and its data.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    stage = commands.add_parser("stage", help="run one stage without Jupyter")
+    stage.add_argument("name", help=", ".join(runs.STAGES))
+    stage.add_argument("--profile", default="quick", help="how much compute: smoke, quick, paper (default: quick)")
+    stage.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
+    stage.add_argument("--seed", type=int, default=0)
+    stage.add_argument("--data", default="", help="a folder of pairs in place of the task's data")
+    stage.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    stage.add_argument("--results", default="results", help="results folder (default: results)")
+    stage.add_argument("--overrides", default="", help="section.key=value, separated by commas")
+    stage.set_defaults(act=_stage)
+    data = commands.add_parser("data", help="look at a folder of pairs").add_subparsers(required=True, metavar="WHAT")
+    check = data.add_parser("check", help="say what a folder holds and what is wrong with it")
+    check.add_argument("folder", type=Path)
+    check.set_defaults(act=_data_check)
+    return top
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run a command; a KitError becomes one message and exit status 1."""
+    arguments = parser().parse_args(words)
+    try:
+        return arguments.act(arguments)
+    except KitError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

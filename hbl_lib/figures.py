@@ -1,0 +1,218 @@
+"""Figures, drawn from the files that stages write. Each returns a matplotlib figure; `show` gives it alternative text.
+
+Colours are seaborn's "colorblind" palette; lines differ in dash pattern too.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
+
+from .genotype import Genotype
+from .losses import TERMS
+from .operations import FCM_OPERATIONS, HNU_OPERATIONS
+
+# One colour an operation, in every drawing: kinds share a hue, larger kernels are darker.
+COLORS = {
+    "SC": "#e0e0e0",
+    "1-C": "#9ecae1",
+    "3-C": "#4292c6",
+    "5-C": "#08519c",
+    "3-2-DC": "#006d5b",
+    "1-RC": "#fdd0a2",
+    "3-RC": "#fd8d3c",
+    "3-2-RDC": "#a63603",
+    "1-DC": "#dadaeb",
+    "3-DC": "#807dba",
+}
+
+
+class Html:
+    """HTML that a notebook shows as it is."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def _repr_html_(self) -> str:
+        return self.text
+
+
+def show(figure: Figure, alt: str) -> Html:
+    """The figure as an inline picture with alternative text, which notebook exporters keep."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return Html(f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">')
+
+
+def _panels(count: int, width: float = 4.2, height: float = 3.2) -> tuple[Figure, list[Any]]:
+    with sns.axes_style("whitegrid"), sns.plotting_context("notebook", font_scale=0.85):
+        figure = Figure(figsize=(width * count, height), layout="constrained")
+        return figure, list(np.atleast_1d(figure.subplots(1, count)))
+
+
+def pictures(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], labels: Sequence[str] = ()) -> Figure:
+    """Rows of (H, W, 3) uint8 pictures side by side under column titles."""
+    shape = rows[0][0].shape
+    figure = Figure(figsize=(2.6 * len(titles), 2.6 * len(rows) * shape[0] / shape[1] + 0.4), layout="constrained")
+    axes = figure.subplots(len(rows), len(titles), squeeze=False)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            axes[i, j].imshow(picture)
+            axes[i, j].set_xticks([])
+            axes[i, j].set_yticks([])
+            if i == 0:
+                axes[i, j].set_title(titles[j], fontsize=10)
+        if labels:
+            axes[i, 0].set_ylabel(labels[i], fontsize=9)
+    return figure
+
+
+def comparison(
+    outputs: dict[str, np.ndarray], scores: dict[str, dict[str, float | None]], window: tuple[int, int, int]
+) -> Figure:
+    """One picture in all its versions with PSNR and SSIM, and below each the detail at window (top, left, side)."""
+    top, left, side = window
+    titles = [
+        name + ("" if name not in scores else "\n{psnr:.2f} dB, {ssim:.3f}".format(**scores[name])) for name in outputs
+    ]
+    first = next(iter(outputs.values()))
+    ratio = first.shape[0] / first.shape[1]
+    figure = Figure(figsize=(2.8 * len(outputs), 2.8 * (ratio + 1) + 0.5), layout="constrained")
+    axes = figure.subplots(2, len(outputs), height_ratios=[ratio, 1], squeeze=False)
+    for column, (title, picture) in enumerate(zip(titles, outputs.values(), strict=True)):
+        axes[0, column].imshow(picture)
+        axes[0, column].add_patch(Rectangle((left, top), side, side, fill=False, edgecolor="#d55e00", linewidth=1.5))
+        axes[0, column].set_title(title, fontsize=10)
+        axes[1, column].imshow(picture[top : top + side, left : left + side])
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    return figure
+
+
+def detail(picture: np.ndarray) -> tuple[int, int, int]:
+    """The window (top, left, side), a quarter of the shorter side wide, in which the picture varies most."""
+    side = max(8, min(picture.shape[:2]) // 4)
+    grey = picture.mean(2)
+    corners = [(t, x) for t in range(0, grey.shape[0] - side, side) for x in range(0, grey.shape[1] - side, side)]
+    top, left = max(corners or [(0, 0)], key=lambda at: grey[at[0] : at[0] + side, at[1] : at[1] + side].std())
+    return top, left, side
+
+
+def confusion(table: dict[str, list[list[int]]], classes: Sequence[str]) -> Figure:
+    """Confusion tables of the classifier, one a kind of degraded picture."""
+    figure, axes = _panels(len(table), 3.4, 2.9)
+    for axis, (kind, counts) in zip(axes, table.items(), strict=True):
+        sns.heatmap(np.array(counts), annot=True, fmt="d", cmap="Blues", cbar=False, ax=axis, square=True)
+        axis.set(title=kind, xlabel="predicted", ylabel="true")
+        axis.set_xticklabels(classes)
+        axis.set_yticklabels(classes, va="center")
+    return figure
+
+
+def loss_trajectory(history: list[dict[str, Any]], warmup: int) -> Figure:
+    """All weights, their sum, the upper-level loss, and the size of the hypergradient, over the steps."""
+    weights = pd.DataFrame([record["weights"] for record in history])
+    figure, axes = _panels(4, 4.0, 3.4)
+    sns.lineplot(weights, ax=axes[0], palette=sns.color_palette("colorblind", len(TERMS)), linewidth=1.8)
+    axes[0].set(title="weights", ylabel="weight")
+    axes[0].legend(fontsize=7, ncols=2)
+    axes[1].plot(weights.sum(1), color="#0072b2")
+    axes[1].set(title="sum of the weights")
+    axes[2].semilogy([record["upper_loss"] for record in history], color="#d55e00")
+    axes[2].axhline(1e-3, color="gray", linestyle=":")
+    axes[2].set(title="upper-level loss (dotted: saturated)")
+    axes[3].semilogy([max(record["hypergradient"], 1e-12) for record in history], color="#009e73")
+    axes[3].set(title="size of the hypergradient")
+    for axis in axes:
+        axis.set_xlabel("step")
+        if warmup:
+            axis.axvspan(0, warmup, color="gray", alpha=0.15, linewidth=0)
+    return figure
+
+
+def layer_choices(choices: Sequence[Sequence[float]], layers: Sequence[int], groups: Sequence[Sequence[int]]) -> Figure:
+    """The softmax over each group of trunk layers, the selected one in colour."""
+    figure, axes = _panels(len(groups), 2.8, 2.4)
+    for number, (axis, shares, group, chosen) in enumerate(zip(axes, choices, groups, layers, strict=True), 1):
+        colors = ["#d55e00" if index == chosen else "#b0b0b0" for index in group]
+        axis.bar([str(index) for index in group], shares, color=colors)
+        axis.set(title=f"group {number}", xlabel="layer", ylabel="share" if number == 1 else "")
+    return figure
+
+
+def operation_shares(history: list[dict[str, Any]]) -> Figure:
+    """Mean softmax(alpha) of every operation over the steps: HNUs and FCMs, and both losses."""
+    figure, axes = _panels(3, 4.6, 3.4)
+    for axis, part, names in ((axes[0], "hnu", HNU_OPERATIONS), (axes[1], "fcm", FCM_OPERATIONS)):
+        for name in names:
+            dash = {"SC": ":", "1": "-", "3": "--", "5": "-"}["SC" if name == "SC" else name[0]]
+            color = "black" if name == "SC" else COLORS[name]
+            axis.plot(
+                [record[part][name] for record in history], label=name, color=color, linestyle=dash, linewidth=1.8
+            )
+        axis.set(title=f"mean share, {part.upper()} layers", xlabel="step", ylabel="softmax(alpha)")
+        axis.legend(fontsize=7, ncols=2)
+    for key, style in (("upper_loss", "-"), ("lower_loss", "--")):
+        axes[2].semilogy([record[key] for record in history], style, label=key.replace("_", " "), linewidth=1.2)
+    axes[2].set(title="image-quality loss", xlabel="step")
+    axes[2].legend(fontsize=8)
+    return figure
+
+
+def genotype(found: Genotype) -> Figure:
+    """The network with the operation at every searched place: encoder, seven HNUs (R_u over R_v), decoder."""
+    figure = Figure(figsize=(13, 5.6), layout="constrained")
+    axis = figure.subplots()
+    columns = [("encoder", [found.encoder]), *[(f"HNU {i}", [u[:4], u[4:]]) for i, u in enumerate(found.hnu, 1)]]
+    columns.append(("decoder", [found.decoder]))
+    for x, (title, branches) in enumerate(columns):
+        tall = len(branches) == 1
+        axis.text(x + 0.44, 9.35, title, ha="center", fontsize=10, fontweight="bold")
+        for branch, names in enumerate(branches):
+            top = 8.85 - branch * 4.7
+            if not tall:
+                axis.text(x + 0.44, top - 0.02, ("$R_u$", "$R_v$")[branch], ha="center", va="top", fontsize=9)
+            for i, name in enumerate(names):
+                y = top - 0.45 - (i + (0 if tall else 0.42)) * 0.97
+                dark = name in ("5-C", "3-2-DC", "3-2-RDC", "3-C", "3-DC")
+                axis.add_patch(
+                    FancyBboxPatch(
+                        (x + 0.06, y - 0.36),
+                        0.76,
+                        0.66,
+                        boxstyle="round,pad=0.03",
+                        fc=COLORS[name],
+                        ec="#555555",
+                        lw=0.6,
+                    )
+                )
+                axis.text(
+                    x + 0.44, y - 0.03, name, ha="center", va="center", fontsize=8, color="white" if dark else "black"
+                )
+    axis.set(xlim=(0, len(columns)), ylim=(-0.9, 9.9))
+    axis.set_axis_off()
+    return figure
+
+
+def training_curve(history: list[dict[str, Any]]) -> Figure:
+    """Training loss (smoothed and raw) and validation PSNR over the steps."""
+    figure, axes = _panels(2, 5, 3.2)
+    losses = pd.Series([record["loss"] for record in history])
+    axes[0].semilogy(losses, color="#b0b0b0", linewidth=0.7)
+    axes[0].semilogy(losses.rolling(25, min_periods=1).mean(), color="#0072b2", linewidth=1.8)
+    axes[0].set(title="training loss", xlabel="step")
+    looks = {i + 1: r["validation_psnr"] for i, r in enumerate(history) if "validation_psnr" in r}
+    axes[1].plot(list(looks), list(looks.values()), "o-", color="#d55e00")
+    axes[1].set(title="PSNR on validation pictures", xlabel="step", ylabel="dB")
+    return figure

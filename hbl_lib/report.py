@@ -1,0 +1,187 @@
+"""The report: one HTML page from the executed notebooks, metrics and manifests of a profile. It opens offline."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import config, files, tables
+from .errors import KitError
+from .runs import STAGES
+
+TEMPLATE = """{% extends 'basic/index.html.j2' %}
+{% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}"""
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8886; --soft: #8881; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 0 1rem 4rem; }
+h1, h2, h3 { line-height: 1.2; }
+section { border-top: 2px solid var(--line); margin-top: 2.5rem; }
+nav a { margin-right: 1rem; display: inline-block; } a.anchor-link { display: none; }
+img, svg { max-width: 100%; height: auto; } img { background: white; }
+div.wide, .jp-OutputArea-output, .highlight, .jp-RenderedHTMLCommon { overflow-x: auto; max-width: 100%; }
+table { border-collapse: collapse; font-size: .9rem; margin: .6rem 0; }
+th, td { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: left; }
+td a { white-space: nowrap; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+pre { font-size: .8rem; background: var(--soft); padding: .5rem; overflow: auto; max-height: 16rem; }
+details.code { margin: .3rem 0; } details.code > summary { cursor: pointer; font-size: .8rem; opacity: .7; }
+.note { border-left: 4px solid #d55e00; padding: .2rem .8rem; background: var(--soft); }
+math[display=block] { margin: .8rem 0; overflow-x: auto; }
+"""
+
+
+def table_html(table: pd.DataFrame, links: str | None = None) -> str:
+    """A data frame as an HTML table, empty cells for what was not measured; column `links` holds relative addresses."""
+
+    def cell(column: str, value: Any) -> str:
+        if value is None or (isinstance(value, float) and pd.isna(value)):
+            return "<td></td>"
+        if isinstance(value, float):
+            digits = {"PSNR (dB)": 2, "seconds": 0}.get(column, 4)
+            return f'<td class="number">{value:.{digits}f}</td>'
+        text = html.escape(str(value))
+        return f'<td><a href="{text}">{text}</a></td>' if column == links else f"<td>{text}</td>"
+
+    head = "".join(f"<th>{html.escape(str(column))}</th>" for column in table.columns)
+    rows = "".join(
+        "<tr>" + "".join(cell(c, v) for c, v in zip(table.columns, row, strict=True)) + "</tr>"
+        for row in table.itertuples(index=False)
+    )
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def manifests(folder: Path) -> pd.DataFrame:
+    """What ran on what: one row a stage."""
+    rows = []
+    for stage in STAGES:
+        path = folder / stage / "manifest.json"
+        if path.is_file():
+            m = files.read_json(path)
+            rows.append(
+                {
+                    "stage": stage,
+                    "seconds": float(m["seconds"]),
+                    "ended (UTC)": m["ended"][:16].replace("T", " "),
+                    "machine": f"{m['device']}: {m['hardware']}, {m['threads']} threads",
+                    "torch": m["versions"]["torch"],
+                    "manifest": f"{folder.name}/{stage}/manifest.json",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def notes(folder: Path) -> list[str]:
+    """What a reader must know before believing the numbers, each from a stage's own files."""
+    found = []
+    loss, architecture, test = (
+        files.read_json(folder / stage / "metrics.json")
+        for stage in ("02_loss_search", "03_architecture_search", "05_evaluate")
+    )
+    if test["profile"] != "paper":
+        found.append(
+            f"Profile '{test['profile']}': {test['steps']} retraining steps on small data. These numbers show that the "
+            "chain works; they can't be compared with the paper's."
+        )
+    if loss["trunk"] == "untrained":
+        found.append(
+            "VGG-19's weights were not at hand: the VGG and LPIPS terms used seeded untrained features, and "
+            "LPIPS was not measured. What the search says of these two terms is not testable here."
+        )
+    elif loss["trunk"] == "squeeze":
+        found.append("The VGG and LPIPS terms of the loss used the SqueezeNet trunk 'squeeze', not VGG-19 and AlexNet.")
+    for name, summary in (("Loss", loss), ("Architecture", architecture)):
+        if not summary["resolved"]:
+            found.append(f"{name} search not resolved: nothing moved by 0.2.")
+    if architecture["skip_collapse"]:
+        units = ", ".join(map(str, architecture["skip_collapse"]))
+        found.append(f"Skip connections have taken over (5 or more of 8 layers) in HNU {units}.")
+    found.append(tables.verdict(test))
+    return found
+
+
+def notes_html(folder: Path) -> str:
+    """The notes as paragraphs."""
+    return "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes(folder))
+
+
+def headline(folder: Path) -> pd.DataFrame:
+    """Measured rows beside the published one, with the file that each measured cell comes from."""
+    metrics = files.read_json(folder / "05_evaluate" / "metrics.json")
+    task = config.load(metrics["profile"], metrics["task"]).task
+    table = tables.results(task, metrics)
+    table["file"] = [f"{folder.name}/05_evaluate/metrics.json"] * (len(table) - 1) + [None]
+    return table
+
+
+def _mathml(markdown: str) -> str:
+    """Markdown with its formulas as MathML, which browsers show without a network."""
+    from latex2mathml.converter import convert
+
+    def block(match: re.Match[str]) -> str:
+        return convert(match.group(1).strip(), display="block")
+
+    def inline(match: re.Match[str]) -> str:
+        return convert(match.group(1), display="inline")
+
+    return re.sub(r"\$([^$\n]+)\$", inline, re.sub(r"\$\$(.+?)\$\$", block, markdown, flags=re.DOTALL))
+
+
+def notebook_html(path: Path) -> str:
+    """The body of an executed notebook, code folded away, formulas as MathML, nothing loaded from a network."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _mathml(re.sub(r"^(#+) ", r"#\1 ", cell.source, flags=re.MULTILINE))
+    exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True, exclude_anchor_links=True)
+    exporter.raw_template = TEMPLATE
+    body, _ = exporter.from_notebook_node(notebook)
+    return body
+
+
+def task_html(folder: Path) -> str:
+    """One task: notes, results, what ran, and its notebooks."""
+    executed = [(stage, folder / stage / f"{stage}.ipynb") for stage in STAGES]
+    missing = [stage for stage, path in executed if not path.is_file()]
+    if missing:
+        raise KitError(
+            f"{folder}: the executed notebook {missing[0]}.ipynb is missing. make reproduce runs them in order."
+        )
+    task = config.load(folder.parent.name, folder.name).task
+    links = "".join(f'<a href="#{folder.name}-{stage}">{stage}</a>' for stage, _ in executed)
+    parts = "".join(f'<section id="{folder.name}-{stage}">{notebook_html(path)}</section>' for stage, path in executed)
+    protocol = files.read_json(folder / "05_evaluate" / "metrics.json")["protocol"]
+    return (
+        f"<h2>{html.escape(task.title)}</h2>{notes_html(folder)}{table_html(headline(folder), links='file')}"
+        f"<p>Protocol of measured rows: {html.escape(protocol)}. An empty cell was not measured.</p>"
+        f"<h3>What ran on what</h3>{table_html(manifests(folder), links='manifest')}<nav>{links}</nav>{parts}"
+    )
+
+
+def build(profile_folder: Path, tasks: list[str]) -> Path:
+    """Write results/PROFILE/report.html over the tasks that have run there."""
+    from pygments.formatters import HtmlFormatter
+
+    body = "".join(task_html(profile_folder / task) for task in tasks)
+    light = HtmlFormatter(style="default").get_style_defs("body .highlight")
+    dark = HtmlFormatter(style="monokai").get_style_defs("body .highlight")
+    style = f"{STYLE}{light}@media (prefers-color-scheme: dark) {{{dark}}}"
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>HBL, {html.escape(profile_folder.name)}</title><style>{style}</style></head><body>"
+        "<h1>HBL: searched loss and architecture for image restoration</h1>"
+        "<p>A rerun of Zhu, Ma, Fan and Liu, <i>Hierarchical Bilevel Learning with Architecture and Loss Search for "
+        "Hadamard-based Image Restoration</i>, IJCAI 2022, from pictures to tables. Every measured number links to "
+        "the file that it comes from.</p>"
+        f"{body}</body></html>\n"
+    )
+    path = profile_folder / "report.html"
+    files.write_text(path, page)
+    return path

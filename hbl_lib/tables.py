@@ -1,0 +1,109 @@
+"""Tables as data frames, from metrics files and the published numbers; no numbers of their own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import files
+from .config import PARAMS, Section, TaskParams
+from .errors import KitError
+
+METRICS = ("psnr", "ssim", "lpips")
+ROWS = {"degraded": "degraded", "color_matrix": "colour matrix", "restored": "HBL, searched here"}
+
+
+def published(task: TaskParams) -> dict[str, float]:
+    """The paper's row for a task: {"psnr", "ssim", "lpips"}."""
+    known = files.read_yaml(PARAMS / "published/tables.yaml")["tables"]
+    try:
+        row = known[task.published_table]["rows"][task.published_row]
+        return {metric: row[task.published_prefix + metric] for metric in METRICS}
+    except KeyError as error:
+        raise KitError(f"task {task.name}: no published value {error} in {task.published_table}") from None
+
+
+def results(task: TaskParams, metrics: dict[str, Any]) -> pd.DataFrame:
+    """Measured rows on the test pictures, and the published row under them. Empty cells were not measured."""
+    rows = [{"method": label, **metrics[name], "source": source(metrics)} for name, label in ROWS.items()]
+    table = f"{task.published_table.replace('table', 'Table ')}, {task.published_row}"
+    rows.append(
+        {"method": "HBL, as published", **published(task), "source": f"paper, {table}, on its own test pictures"}
+    )
+    return pd.DataFrame(rows).rename(columns={"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS"})
+
+
+def source(metrics: dict[str, Any]) -> str:
+    """In words, what a measured cell rests on."""
+    return f"profile {metrics['profile']}, {metrics['images']} test pictures, seed {metrics['seed']}"
+
+
+def verdict(metrics: dict[str, Any]) -> str:
+    """In words, whether the restorer has learned more than a colour matrix."""
+    restored, matrix, degraded = (metrics[name] for name in ("restored", "color_matrix", "degraded"))
+    gain, over = restored["psnr"] - degraded["psnr"], restored["psnr"] - matrix["psnr"]
+    words = f"The restored pictures are {gain:+.2f} dB from the degraded ones and {over:+.2f} dB from the colour matrix"
+    if over > 0 and restored["ssim"] > matrix["ssim"]:
+        return f"{words}; their SSIM is above both."
+    return f"{words}: the restorer does not beat the colour matrix in both metrics, so it has learned nothing local."
+
+
+def per_image(metrics: dict[str, Any]) -> pd.DataFrame:
+    """One line a test picture."""
+    rows = []
+    for image in metrics["per_image"]:
+        row = {"picture": Path(image["degraded_file"]).name}
+        for name in ROWS:
+            row |= {f"{ROWS[name]} PSNR": image[name]["psnr"], f"{ROWS[name]} SSIM": image[name]["ssim"]}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def parameters(section: Section) -> pd.DataFrame:
+    """A section of the parameters, one row each, with its meaning where that is not plain."""
+    rows = {
+        name: {"value": str(value), "meaning": type(section).model_fields[name].description or ""}
+        for name, value in section.model_dump().items()
+        if value is not None
+    }
+    return pd.DataFrame(rows).T
+
+
+def search_note(name: str, summary: dict[str, Any]) -> str:
+    """How far a search moved and what to beware of, as one HTML paragraph."""
+    if name == "loss":
+        far = max(summary["moved"], key=lambda term: abs(summary["moved"][term]))
+        words = f"The weight that moved most is {far} ({summary['moved'][far]:+.2f}). "
+        words += (
+            f"Of {summary['upper_steps']} steps, {summary['saturated_share']:.0%} were saturated (upper-level loss "
+        )
+        words += (
+            f"under 0.001) and in {summary['faint_share']:.0%} the hypergradient was under a thousandth of its start."
+        )
+    else:
+        moved = summary["moved"]
+        words = f"Rows of alpha moved by {moved['min']:.2f} to {moved['max']:.2f} (median {moved['median']:.2f})."
+        if summary["skip_collapse"]:
+            units = ", ".join(map(str, summary["skip_collapse"]))
+            words += f" Warning: skip connections have taken over in HNU {units}."
+    if not summary["resolved"]:
+        words += " Search not resolved: nothing moved by 0.2, so read nothing into what it found."
+    return f"<p><b>{words}</b></p>"
+
+
+def written(folder: Path) -> pd.DataFrame:
+    """What a stage wrote, from its manifest: file and the first digits of its SHA-256."""
+    outputs = files.read_json(folder / "manifest.json")["outputs"]
+    shown = [{"file": name, "SHA-256": digest[:16]} for name, digest in outputs.items() if "/" not in name]
+    nested = Counter(name.rsplit("/", 1)[0] for name in outputs if "/" in name)
+    return pd.DataFrame(shown + [{"file": f"{name}/", "SHA-256": f"{count} files"} for name, count in nested.items()])
+
+
+def write(folder: Path, name: str, table: pd.DataFrame) -> Path:
+    """Write NAME.csv."""
+    path = folder / f"{name}.csv"
+    files.write_text(path, table.to_csv(index=False))
+    return path

@@ -1,0 +1,39 @@
+"""Fixtures that several test files share."""
+
+import pytest
+import torch
+
+from hbl_lib import perceptual
+from hbl_lib.losses import LossSpace
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """The tensors here are small: a second thread gains nothing, and beside another job it costs a factor of 20."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def rng():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request):
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def no_weights(monkeypatch, tmp_path):
+    """A machine without any trained weights, whatever this one holds."""
+    monkeypatch.delenv("HBL_WEIGHTS", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+@pytest.fixture
+def space(no_weights):
+    """The loss space over the seeded untrained trunk."""
+    trunk = perceptual.feature_trunk()
+    return LossSpace(trunk, perceptual.lpips_term(trunk))

@@ -1,0 +1,131 @@
+"""Every notebook runs on the smoke profile, alone and in the chain; the chain resumes; the stages give the same files."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from hbl_lib import files
+from hbl_lib.runs import STAGES
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SAME = ("00_data/splits.json", "02_loss_search/loss.yaml", "03_architecture_search/genotype.yaml")
+
+
+def run(*words, **environment):
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
+    return done.returncode, done.stdout + done.stderr
+
+
+def make(results, *words):
+    return run("make", "reproduce", "PROFILE=smoke", f"RESULTS={results}", f"PYTHON={sys.executable}", *words)
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory):
+    """The smoke results of one `make reproduce`."""
+    results = tmp_path_factory.mktemp("chain")
+    code, text = make(results)
+    assert code == 0, text[-3000:]
+    return results / "smoke", text
+
+
+def test_the_chain_ends_with_the_path_of_the_report(chain):
+    folder, text = chain
+    assert text.strip().endswith(f"{folder}/report.html")
+    assert (folder / "report.html").is_file()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_leaves_metrics_a_manifest_and_its_executed_notebook(chain, stage):
+    folder = chain[0] / "llie_lol" / stage
+    metrics = files.read_json(folder / "metrics.json")
+    assert (metrics["profile"], metrics["task"], metrics["stage"]) == ("smoke", "llie_lol", stage)
+    manifest = files.read_json(folder / "manifest.json")
+    assert manifest["outputs"]["metrics.json"] == files.sha256(folder / "metrics.json")
+    assert (folder / f"{stage}.ipynb").is_file()
+
+
+def test_metrics_hold_no_times_hosts_or_paths(chain):
+    for path in chain[0].rglob("metrics.json"):
+        text = path.read_text()
+        assert str(chain[0]) not in text and str(ROOT) not in text
+        assert not re.search(r"\d{4}-\d\d-\d\dT|\"seconds\"", text)
+
+
+def test_the_report_shows_every_result_beside_the_published_row_and_loads_nothing(chain):
+    page = (chain[0] / "report.html").read_text()
+    measured = files.read_json(chain[0] / "llie_lol/05_evaluate/metrics.json")
+    for row in ("degraded", "color_matrix", "restored"):
+        assert f"{measured[row]['psnr']:.2f}" in page or f"{measured[row]['psnr']:.4g}" in page
+    assert "24.16" in page and "0.8663" in page
+    assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=[\"']?(https?:)?//", page)
+    assert "<script" not in page
+    assert all('alt="' in tag and 'alt=""' not in tag for tag in re.findall(r"<img[^>]*>", page))
+    assert "<math" in page and "$$" not in page
+
+
+def test_a_second_make_has_nothing_to_do(chain):
+    before = {path: path.stat().st_mtime_ns for path in chain[0].rglob("metrics.json")}
+    code, text = make(chain[0].parent)
+    assert code == 0, text
+    assert before == {path: path.stat().st_mtime_ns for path in chain[0].rglob("metrics.json")}
+
+
+def test_the_stages_give_the_same_bytes_without_jupyter(chain, tmp_path):
+    for stage in STAGES:
+        code, text = run(
+            sys.executable, "-m", "hbl_lib", "stage", stage, "--profile", "smoke", "--results", str(tmp_path)
+        )
+        assert code == 0, text
+    names = [*SAME, *(f"{stage}/metrics.json" for stage in STAGES)]
+    for name in names:
+        one, other = chain[0] / "llie_lol" / name, tmp_path / "smoke/llie_lol" / name
+        assert one.read_bytes() == other.read_bytes(), name
+
+
+def test_a_notebook_runs_alone_from_another_folder(chain, tmp_path):
+    words = ("-m", "papermill", "-k", "python3", str(ROOT / "notebooks/05_evaluate.ipynb"), str(tmp_path / "out.ipynb"))
+    done = subprocess.run(
+        [sys.executable, *words, "-r", "profile", "smoke", "-r", "results", str(chain[0].parent)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_missing_input_names_the_notebook_that_makes_it(tmp_path):
+    words = ("-m", "hbl_lib", "stage", "03_architecture_search", "--profile", "smoke", "--results", str(tmp_path))
+    code, text = run(sys.executable, *words)
+    assert code == 1
+    assert "notebooks/02_loss_search.ipynb" in text or "notebooks/00_data.ipynb" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_committed_thin_and_without_outputs(path):
+    notebook = json.loads(path.read_text())
+    nbformat.validate(notebook)
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
+    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
+    assert len(code) <= 15
+    lengths = sorted(len("".join(cell["source"]).splitlines()) for cell in code)
+    assert lengths[len(lengths) // 2] <= 10
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_papermill_understands_every_parameter(path):
+    code, text = run(sys.executable, "-m", "papermill", "--help-notebook", str(path))
+    assert code == 0 and "Unable to parse" not in text
+    assert "profile: str" in text and "overrides: str" in text

@@ -1,0 +1,127 @@
+"""Paired folders: names of the public data sets are matched, and every fault is told with the file's name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hbl_lib import pairs
+from hbl_lib.errors import KitError
+
+
+def put(root: Path, *names: str, size: tuple[int, int] = (6, 4)) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (90, 80, 70)).save(root / name)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("degraded", "clear"),
+    [
+        ("low/{}.png", "high/{}.png"),  # LOL-v1
+        ("Low/low000{}.png", "Normal/normal000{}.png"),  # LOL-v2
+        ("raw/{}_img_.png", "reference/{}_img_.png"),  # UIEB
+        ("input/a{}.tif", "expertC/a{}.jpg"),  # MIT-Adobe 5K
+        ("hazy/00{}_0.8_0.2.png", "clear/00{}.png"),  # SOTS outdoor
+        ("hazy/14{}_10.png", "gt/14{}.png"),  # SOTS indoor
+        ("hazy/{}_1_0.90179.png", "clear/{}.png"),  # ITS
+        ("hazy/{}_indoor_hazy.jpg", "clear/{}_indoor_GT.jpg"),  # I-HAZE
+        ("degraded/astronaut{}_3.png", "clear/astronaut{}.png"),  # the kit's own
+    ],
+)
+def test_names_of_public_data_sets_are_matched(tmp_path, degraded, clear):
+    expected = {(degraded.format(n), clear.format(n)) for n in (1, 2, 12)}
+    put(tmp_path, *(name for pair in expected for name in pair))
+    found = pairs.check(tmp_path)
+    assert ({(pair.degraded, pair.clear) for pair in found.pairs}, found.problems) == (expected, [])
+    assert len({pair.group for pair in found.pairs}) == 3
+
+
+@pytest.mark.parametrize("suffix", ["png", "PNG", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"])
+def test_every_kind_of_picture_is_found_and_other_files_are_passed_over(tmp_path, suffix):
+    put(tmp_path, f"low/1.{suffix}", f"high/1.{suffix}", "low/.2.png")
+    (tmp_path / "low" / "Thumbs.db").write_text("")
+    found = pairs.check(tmp_path)
+    assert found.problems == []
+    assert [(p.degraded, p.clear) for p in found.pairs] == [(f"low/1.{suffix}", f"high/1.{suffix}")]
+
+
+def test_several_degraded_versions_share_their_clear_pictures_group(tmp_path):
+    put(tmp_path, "hazy/1_1_0.9.png", "hazy/1_2_0.7.png", "hazy/2_1_0.8.png", "clear/1.png", "clear/2.png")
+    assert [pair.group for pair in pairs.listing(tmp_path).pairs] == ["1", "1", "2"]
+
+
+@pytest.mark.parametrize("names", ["abc", ("102", "103", "104")])
+def test_groups_json_joins_pictures_into_groups(tmp_path, names):
+    put(tmp_path, *(f"{side}/{name}.png" for side in ("low", "high") for name in names))
+    (tmp_path / "groups.json").write_text(f'{{"{names[0]}": "scene", "{names[1]}": "scene"}}')
+    assert [pair.group for pair in pairs.check(tmp_path).pairs] == ["scene", "scene", names[2]]
+
+
+@pytest.mark.parametrize("text", ["", '["a"]', '{"a": 3}'])
+def test_a_groups_json_that_is_no_mapping_of_names_is_named(tmp_path, text):
+    put(tmp_path, "low/a.png", "high/a.png")
+    (tmp_path / "groups.json").write_text(text)
+    with pytest.raises(KitError, match=r"groups\.json"):
+        pairs.listing(tmp_path)
+
+
+def test_a_name_in_groups_json_that_no_picture_has_is_told(tmp_path):
+    put(tmp_path, "low/a.png", "high/a.png")
+    (tmp_path / "groups.json").write_text('{"b": "scene"}')
+    assert pairs.listing(tmp_path).problems == ["groups.json: no clear picture is called 'b'"]
+
+
+def test_looking_at_a_folder_changes_nothing_in_it(tmp_path):
+    put(tmp_path, "low/1.png", "high/1.png", "high/2.png")
+
+    def state() -> set:
+        return {(p, p.stat().st_mtime_ns, p.is_file() and p.read_bytes()) for p in (tmp_path, *tmp_path.rglob("*"))}
+
+    before = state()
+    pairs.check(tmp_path)
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("break_it", "told"),
+    [
+        (lambda root: put(root, "low/12.png"), ["low/12.png: has no partner in high/"]),
+        (lambda root: put(root, "high/2.png"), ["high/2.png: has no partner in low/"]),
+        (lambda root: put(root, "low/1.png", size=(8, 5)), ["low/1.png is 8x5 but high/1.png is 6x4"]),
+        (lambda root: os.truncate(root / "high/1.png", 45), ["high/1.png: the picture is broken"]),
+        (lambda root: (root / "low" / "1.png").write_text("x"), ["low/1.png: not a picture"]),
+        (lambda root: put(root, "high/1.jpg"), ["several pictures go by the name '1': 1.jpg, 1.png", "no partner"]),
+        (lambda root: put(root, "low/low_1.png"), ["low/: several pictures go by the name '1': 1.png, low_1.png"]),
+    ],
+)
+def test_each_fault_is_told_with_the_files_name(tmp_path, break_it, told):
+    break_it(put(tmp_path, "low/1.png", "high/1.png"))
+    problems = pairs.check(tmp_path).problems
+    assert len(problems) == len(told)
+    assert all(any(problem.startswith(text) or text in problem for problem in problems) for text in told)
+
+
+def test_require_sound_lists_the_faults_in_one_error_or_returns_the_pairs(tmp_path):
+    put(tmp_path, "low/0.png", "high/0.png")
+    assert len(pairs.require_sound(pairs.check(tmp_path))) == 1
+    put(tmp_path, *(f"low/{n}.png" for n in range(1, 13)))
+    with pytest.raises(KitError) as caught:
+        pairs.require_sound(pairs.check(tmp_path))
+    assert all(text in str(caught.value) for text in (str(tmp_path), "12 problem(s)", "low/1.png", "and 2 more"))
+
+
+def test_a_missing_or_unknown_folder_is_told_what_is_expected(tmp_path):
+    for folder, told in (("none", "none: no such folder"), (".", "holds no subfolder; expected .*low/ and high/")):
+        with pytest.raises(KitError, match=told):
+            pairs.listing(tmp_path / folder)
+    put(tmp_path, "low/1.png", "high/1.png", "normal/1.png")
+    with pytest.raises(KitError, match="holds high, low, normal; expected exactly one"):
+        pairs.listing(tmp_path)
+    for name in ("low", "high"):
+        (tmp_path / "empty" / name).mkdir(parents=True)
+    assert "no pair of pictures" in pairs.check(tmp_path / "empty").problems[0]

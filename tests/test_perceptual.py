@@ -1,0 +1,147 @@
+"""Feature trunks, which weights they take, and LPIPS against the lpips package."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from skimage import data
+
+from hbl_lib import perceptual
+from hbl_lib.errors import KitError
+
+WEIGHTS = Path(__file__).parents[1].parent / "shared/weights"
+
+
+@pytest.fixture
+def trunk(no_weights):
+    return perceptual.feature_trunk()
+
+
+def crop(top, left):
+    picture = data.astronaut()[top : top + 80, left : left + 96]
+    return torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255
+
+
+def test_features_are_those_of_the_full_stack_and_nothing_deeper_is_computed(trunk, rng):
+    x = torch.rand(1, 3, 32, 32, generator=rng)
+    expected, y = [], (x - trunk.mean) / trunk.std
+    for layer in trunk.layers:
+        y = layer(y)
+        expected.append(y)
+    computed = []
+    for index, layer in enumerate(trunk.layers):
+        layer.register_forward_hook(lambda *_, index=index: computed.append(index))
+    found = trunk.features(x, (0, 5, 11))
+    assert computed == list(range(12))
+    for features, index in zip(found, (0, 5, 11), strict=True):
+        assert torch.equal(features, expected[index])
+
+
+def test_a_relu_leaves_the_features_before_it_alone(trunk, rng):
+    before, after = trunk.features(torch.rand(1, 3, 16, 16, generator=rng), (2, 3))
+    assert before.min() < 0
+    assert torch.equal(after, before.clamp(min=0))
+
+
+def test_a_picture_too_small_for_the_trunk_is_refused(trunk):
+    with pytest.raises(KitError, match="too small for layer 18 of trunk untrained"):
+        trunk.features(torch.rand(1, 3, 4, 4), (26,))
+
+
+def test_an_untrained_trunk_depends_on_its_seed_alone(no_weights):
+    torch.manual_seed(1)
+    first = perceptual.feature_trunk(seed=3)
+    torch.manual_seed(2)
+    again, other = perceptual.feature_trunk(seed=3), perceptual.feature_trunk(seed=4)
+    assert first.name == "untrained" and first.checksum is None
+    assert torch.equal(first.layers[0].weight, again.layers[0].weight)
+    assert torch.equal(first.layers[25].weight, again.layers[25].weight)
+    assert not torch.equal(first.layers[0].weight, other.layers[0].weight)
+
+
+def test_a_trunk_is_frozen_but_lets_gradients_through(trunk, rng):
+    x = torch.rand(1, 3, 16, 16, generator=rng).requires_grad_()
+    assert not any(parameter.requires_grad for parameter in trunk.parameters())
+    (gradient,) = torch.autograd.grad(trunk.features(x, (8,))[0].sum(), x)
+    assert gradient.abs().sum() > 0
+
+
+def test_without_any_weights_the_file_and_the_folder_variable_are_named(no_weights, monkeypatch, tmp_path):
+    with pytest.raises(KitError, match=r"vgg19-dcbb9e9d\.pth .*HBL_WEIGHTS \(not set\)"):
+        perceptual.feature_trunk(download=False, untrained=False)
+    monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
+    with pytest.raises(KitError, match=rf"vgg19-dcbb9e9d\.pth .*HBL_WEIGHTS \({tmp_path}\)"):
+        perceptual.feature_trunk(download=False, untrained=False)
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"<html>not found</html>"])
+def test_a_rubbish_weight_file_is_named(no_weights, monkeypatch, tmp_path, content):
+    monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
+    (tmp_path / "vgg19-dcbb9e9d.pth").write_bytes(content)
+    with pytest.raises(KitError, match=r"vgg19-dcbb9e9d\.pth: not the torchvision weight file"):
+        perceptual.feature_trunk()
+
+
+def test_a_weight_file_of_another_network_is_named(no_weights, monkeypatch, tmp_path):
+    monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
+    torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11)}, tmp_path / "vgg19-dcbb9e9d.pth")
+    with pytest.raises(KitError, match=r"vgg19-dcbb9e9d\.pth: not the torchvision weight file"):
+        perceptual.feature_trunk()
+
+
+def test_a_rubbish_squeezenet_file_is_named(no_weights, monkeypatch, tmp_path):
+    monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
+    (tmp_path / "squeezenet1_1_caffe_features.npz").write_bytes(b"rubbish")
+    with pytest.raises(KitError, match=r"squeezenet1_1_caffe_features\.npz: not the SqueezeNet 1\.1 trunk"):
+        perceptual.feature_trunk()
+
+
+def test_vgg_weights_in_the_folder_are_used(no_weights, monkeypatch, tmp_path):
+    monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
+    layers = perceptual.vgg19()
+    state = {f"features.{key}": value for key, value in layers.state_dict().items()}
+    torch.save(state, tmp_path / "vgg19-dcbb9e9d.pth")
+    trunk = perceptual.feature_trunk(untrained=False)
+    assert trunk.name == "vgg19" and len(trunk.checksum) == 64
+    assert torch.equal(trunk.layers[25].weight, layers[25].weight)
+
+
+@pytest.mark.skipif(not WEIGHTS.is_dir(), reason=f"no trained SqueezeNet trunk at {WEIGHTS}")
+def test_the_squeezenet_trunk_stands_in_and_tells_noise_from_equality(no_weights, monkeypatch, rng):
+    monkeypatch.setenv("HBL_WEIGHTS", str(WEIGHTS))
+    trunk = perceptual.feature_trunk(untrained=False)
+    assert trunk.name == "squeeze"
+    distance = perceptual.lpips_term(trunk)
+    assert distance.name == "squeeze"
+    clear = crop(100, 180)
+    noise = torch.randn(clear.shape, generator=rng)
+    equal, little, much = (distance((clear + s * noise).clamp(0, 1), clear).item() for s in (0, 0.02, 0.2))
+    assert equal < 1e-9 < little < 0.1 < much < 1.5
+
+
+def test_lpips_equals_the_lpips_package():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")  # lpips passes `pretrained`
+        import lpips
+
+        torch.manual_seed(0)
+        package = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    layers = perceptual.alexnet()
+    for i in range(1, 6):
+        for index, layer in getattr(package.net, f"slice{i}").named_children():
+            layers[int(index)].load_state_dict(layer.state_dict())
+    ours = perceptual.alexnet_lpips("random", layers, [linear.model[1].weight.detach() for linear in package.lins])
+    a, b = torch.cat((crop(0, 0), crop(100, 180))), torch.cat((crop(60, 60), crop(100, 182)))
+    with torch.no_grad():
+        expected = package(2 * a - 1, 2 * b - 1).flatten()
+        torch.testing.assert_close(ours(a, b), expected, rtol=1e-5, atol=1e-7)
+        assert torch.equal(ours(a, ours.reference(b)), ours(a, b))
+    assert expected.min() > 1e-4
+
+
+def test_lpips_of_a_picture_whose_features_are_all_zero_has_a_finite_slope(trunk, rng):
+    even = trunk.mean.expand(1, 3, 16, 16).clone().requires_grad_()
+    assert all(features.abs().max() == 0 for features in trunk.features(even, (3, 8)))
+    distance = perceptual.lpips_term(trunk)(even, torch.rand(1, 3, 16, 16, generator=rng))
+    assert torch.autograd.grad(distance.sum(), even)[0].isfinite().all()
