@@ -1,4 +1,4 @@
-"""Every notebook runs on the smoke profile, alone and in the chain; the chain resumes; the stages give the same files."""
+"""Every notebook runs on the smoke profile, alone and in the chain; the stages give the same files without Jupyter."""
 
 import json
 import os
