@@ -26,7 +26,7 @@ def _stage(arguments: argparse.Namespace) -> int:
         arguments.results,
         arguments.overrides,
     )
-    say(f"{arguments.name}: profile {run.params.profile}, task {run.params.task.name}, device {run.device}")
+    say(f"{arguments.name}: {run.describe()}")
     stages.BY_NAME[arguments.name](run)
     say(f"{arguments.name}: wrote {run.folder / arguments.name}")
     return 0

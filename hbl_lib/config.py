@@ -53,16 +53,14 @@ class ClassifierParams(Schedule):
     crop: int = Field(ge=16)
     batch: int = Field(ge=2, multiple_of=2, description="half of each class")
     rate: float = Positive
-    negatives: Literal["matched", "plain"] = Field(description="what stands for degraded; see hbl_lib/classifier.py")
+    negatives: Literal["matched", "plain"] = Field(description="what stands for degraded")
     label_smoothing: float = Field(ge=0, lt=0.5)
 
 
 class LowerParams(Schedule):
     """A search's schedule and its lower level: SGD on the weights, cosine to `final_rate`."""
 
-    warmup: int = Field(
-        ge=0, description="first steps in which only the weights move, so the upper level sees a network that restores"
-    )
+    warmup: int = Field(ge=0, description="first steps, in which only the weights move")
     crop: int = Field(ge=16)
     rate: float = Positive
     final_rate: float = Field(ge=0)

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from . import degradations, files, images
+from .progress import Progress
 from .runs import generator
 
 
@@ -57,7 +58,7 @@ PHOTOGRAPHS = (
         "motorcycle",
         "scikit-image",
         "Middlebury stereo 2014, Scharstein et al.",
-        "as shipped by scikit-image (BSD-3-Clause collection)",
+        "as shipped by scikit-image",
         lambda: _stereo(0),
     ),
     Photograph(
@@ -65,7 +66,7 @@ PHOTOGRAPHS = (
         "motorcycle",
         "scikit-image",
         "Middlebury stereo 2014, Scharstein et al.",
-        "as shipped by scikit-image (BSD-3-Clause collection)",
+        "as shipped by scikit-image",
         lambda: _stereo(1),
     ),
     Photograph(
@@ -89,7 +90,8 @@ def write_pairs(folder: Path, degradation: str, variants: int, seed: int) -> Non
     model = degradations.MODELS[degradation]
     for stale in (folder / "degraded").glob("*_*.png"):  # versions of an earlier run, which may have had more
         stale.unlink()
-    for photograph in PHOTOGRAPHS:
+    for index in Progress("embedded pictures degraded", len(PHOTOGRAPHS)):
+        photograph = PHOTOGRAPHS[index]
         picture = np.ascontiguousarray(photograph.load())
         images.write(folder / "clear" / f"{photograph.name}.png", picture)
         for variant in range(variants):

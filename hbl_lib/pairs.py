@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import files, images
 from .errors import KitError
+from .progress import Progress
 
 # Names of the two folders, degraded first; case does not matter.
 LAYOUTS = (
@@ -130,8 +131,8 @@ def listing(folder: Path) -> Listing:
 def check(folder: Path) -> Listing:
     """`listing`, with every picture decoded: broken ones, unsupported modes and sizes that differ become problems."""
     found = listing(folder)
-    for pair in found.pairs:
-        shapes = []
+    for index in Progress(f"pairs of {folder.name} checked", len(found.pairs)):
+        pair, shapes = found.pairs[index], []
         for name in (pair.degraded, pair.clear):
             try:
                 shapes.append(images.read(found.folder / name).shape[:2])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from tqdm.auto import tqdm
 
-EVERY_S = 5.0
+EVERY_S = 4.0
 
 
 def interactive() -> bool:

@@ -135,6 +135,7 @@ def notebook_html(path: Path) -> str:
     """The body of an executed notebook, code folded away, formulas as MathML, nothing loaded from a network."""
     import nbformat
     from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
@@ -142,6 +143,7 @@ def notebook_html(path: Path) -> str:
             cell.source = _mathml(re.sub(r"^(#+) ", r"#\1 ", cell.source, flags=re.MULTILINE))
     exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True, exclude_anchor_links=True)
     exporter.raw_template = TEMPLATE
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     body, _ = exporter.from_notebook_node(notebook)
     return body
 

@@ -126,6 +126,11 @@ class Run:
         given = Path(self.params.task.data).expanduser()
         return given if given.is_absolute() or given.exists() else ROOT / given
 
+    def describe(self) -> str:
+        """In words: profile, task, seed, and the device chosen."""
+        device = f"{self.device} ({describe_device(self.device)})"
+        return f"profile {self.params.profile}, task {self.params.task.name}, seed {self.params.seed}, on {device}"
+
     def output(self, stage: str, file: str) -> Path:
         """The path of a stage's output, which must exist."""
         path = self.folder / stage / file

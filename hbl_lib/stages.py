@@ -16,6 +16,7 @@ from .data import Crops, Pictures
 from .genotype import Genotype
 from .losses import FoundLoss, LossSpace
 from .network import parameter_count
+from .progress import Progress
 from .restorer import Restorer
 from .runs import Run, Stage
 
@@ -153,8 +154,8 @@ def evaluate(run: Run) -> None:
         lpips = perceptual.lpips_metric(run.params.perceptual.download)
         lpips = lpips.to(run.device) if lpips is not None else None
         per_image, crops = [], []
-        for index, pair in enumerate(test.pairs):
-            degraded, clear = test.pictures(index)
+        for index in Progress(stage.name, len(test)):
+            pair, (degraded, clear) = test.pairs[index], test.pictures(index)
             whole = inference.restore(restorer, degraded)
             file = f"restored/{Path(pair.degraded).stem}.png"
             images.write(stage.folder / file, whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from . import files
 from .config import PARAMS, Section, TaskParams
 from .errors import KitError
+from .losses import FoundLoss
 
 METRICS = ("psnr", "ssim", "lpips")
 ROWS = {"degraded": "degraded", "color_matrix": "colour matrix", "restored": "HBL, searched here"}
@@ -92,6 +94,14 @@ def search_note(name: str, summary: dict[str, Any]) -> str:
     if not summary["resolved"]:
         words += " Search not resolved: nothing moved by 0.2, so read nothing into what it found."
     return f"<p><b>{words}</b></p>"
+
+
+def found_loss(found: FoundLoss, summary: dict[str, Any], task: str) -> pd.DataFrame:
+    """The weights found, how far each moved from 1, and the published ones where the task has any."""
+    columns = {"found": found.weights, "moved from 1 by": summary["moved"]}
+    with contextlib.suppress(KitError):
+        columns["published"] = FoundLoss.published(task).weights
+    return pd.DataFrame(columns)
 
 
 def written(folder: Path) -> pd.DataFrame:

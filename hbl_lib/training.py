@@ -15,6 +15,7 @@ from .classifier import Classifier
 from .config import ClassifierParams, RetrainParams
 from .data import Crops, Pictures
 from .losses import FoundLoss, LossSpace
+from .progress import Progress
 from .restorer import Restorer
 from .runs import Stage, generator
 
@@ -67,7 +68,7 @@ class Best:
 
 def validation_psnr(restorer: Restorer, pictures: Pictures) -> float:
     """Mean PSNR over whole validation pictures."""
-    pairs = (pictures.pictures(index) for index in range(len(pictures)))
+    pairs = (pictures.pictures(index) for index in Progress("validation pictures restored", len(pictures)))
     return float(np.mean([metrics.psnr(inference.restore(restorer, degraded), clear) for degraded, clear in pairs]))
 
 

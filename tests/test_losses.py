@@ -87,8 +87,14 @@ def test_beta_at_one_layer_a_group_is_that_found_loss(space, pair):
 
 def test_vgg_distances_are_mean_squared_differences_of_features(space, pair):
     (a,), (b,) = (space.trunk.features(picture, [7]) for picture in pair)
-    (distance,) = space.layer_distances(*pair, [7])
+    (distance,) = space.perceptual(*pair, [7], lpips=False)
     assert distance.item() == pytest.approx(((a - b) ** 2).mean().item(), rel=1e-5)
+
+
+def test_lpips_is_the_same_whether_or_not_it_shares_the_trunk_run(space, pair):
+    shared = space.values(*pair)[space.names.index("lpips")]
+    torch.testing.assert_close(shared, space.lpips(*pair).mean())
+    assert shared > 0.01
 
 
 def test_a_term_of_weight_zero_is_not_computed(space):

@@ -136,7 +136,6 @@ def test_lpips_equals_the_lpips_package():
     with torch.no_grad():
         expected = package(2 * a - 1, 2 * b - 1).flatten()
         torch.testing.assert_close(ours(a, b), expected, rtol=1e-5, atol=1e-7)
-        assert torch.equal(ours(a, ours.reference(b)), ours(a, b))
     assert expected.min() > 1e-4
 
 
