@@ -54,8 +54,9 @@ def load(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as opened:
             tree = json.loads((opened.metadata() or {})["tree"])
-            return _join(tree, {name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+            joined = _join(tree, {name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118 (no mapping)
+            return dict(joined.items())
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise KitError(
             f"{path}: not a readable checkpoint of this kit ({type(error).__name__}: {str(error)[:200]})"
         ) from None

@@ -53,7 +53,10 @@ class Classifier(nn.Module):
         if not {"network", "weights"} <= saved.keys():
             raise KitError(f"{path}: not a classifier's checkpoint. 01_classifier writes it.")
         classifier = cls(saved["network"])
-        classifier.load_state_dict(saved["weights"])
+        try:
+            classifier.load_state_dict(saved["weights"])
+        except (RuntimeError, TypeError) as error:
+            raise KitError(f"{path}: the weights do not fit {saved['network']}: {str(error)[:200]}") from None
         return classifier.eval().requires_grad_(False)
 
 

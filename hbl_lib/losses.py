@@ -124,7 +124,7 @@ class FoundLoss:
             value = weights.get(term)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
                 raise KitError(f"{path}: weights: {term} must be a finite number of at least 0, not {value!r}")
-        if not isinstance(data["layers"], list) or not all(isinstance(index, int) for index in data["layers"]):
+        if not isinstance(data["layers"], list) or any(type(index) is not int for index in data["layers"]):
             raise KitError(f"{path}: layers: expected one layer index for each group")
         return cls({t: float(weights[t]) for t in TERMS}, tuple(data["layers"]), str(data["trunk"]))
 
@@ -178,6 +178,10 @@ class LossSpace(nn.Module):
 
     def check(self, found: FoundLoss) -> None:
         """Refuse a loss found over another trunk or with layers outside the trunk's groups."""
+        if not any(found.weights.values()):
+            raise KitError(
+                "all weights of the loss are 0: there is nothing to train with. Search again, or edit loss.yaml."
+            )
         if found.trunk != self.trunk.name:
             raise KitError(
                 f"the loss was found over the features '{found.trunk}', but here they are '{self.trunk.name}': its VGG "

@@ -36,6 +36,8 @@ def score(restored: np.ndarray, clear: np.ndarray, lpips: LPIPS | None = None) -
     """{"psnr", "ssim", "lpips"} of two (H, W, 3) uint8 pictures; lpips is None where it was not measured."""
     if restored.shape != clear.shape:
         raise KitError(f"pictures of different sizes can't be scored: {restored.shape[:2]} and {clear.shape[:2]}")
+    if min(clear.shape[:2]) < 11:
+        raise KitError(f"SSIM needs pictures of at least 11x11, not {clear.shape[1]}x{clear.shape[0]}")
     distance = None
     if lpips is not None:
         device = lpips.linear[0].device

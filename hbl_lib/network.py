@@ -68,7 +68,11 @@ class Encoder(nn.Module):
 
 
 class HNU(nn.Module):
-    """Hadamard-inspired neural unit (Eq. 1): R_u(x) / clamp(sigmoid(R_v(x)), 0.01, 1), 32 channels."""
+    """Hadamard-inspired neural unit (Eq. 1): R_u(x) / clamp(sigmoid(R_v(x)), 0.01, 1), 32 channels.
+
+    R_v ends in a ReLU, so its sigmoid is at least 0.5: a unit amplifies by at most 2, and the clamp of the authors'
+    code never acts. Both are kept as published.
+    """
 
     def __init__(self, layers: Layers, unit: int):
         super().__init__()

@@ -39,7 +39,8 @@ CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 class Trunk(nn.Module):
     """A frozen stack of layers over RGB pictures (N, 3, H, W) in [0, 1].
 
-    `groups` are the four sets of layer indices from which the loss space selects one layer each.
+    `groups` are the four sets of layer indices from which the loss space selects one layer each. `unit` scales the
+    features: a trunk over 0-255 would otherwise count 255^2 times as much in a squared distance.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Trunk(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         bgr: bool = False,
+        unit: float = 1.0,
     ):
         super().__init__()
-        self.name, self.groups, self.bgr = name, groups, bgr
+        self.name, self.groups, self.bgr, self.unit = name, groups, bgr, unit
         self.layers = nn.Sequential(*layers)
         for module in self.layers.modules():
             if isinstance(module, nn.ReLU):
@@ -70,9 +72,11 @@ class Trunk(nn.Module):
             try:
                 x = layer(x)
             except RuntimeError as error:
+                if "too small" not in str(error) and "greater than actual input" not in str(error):
+                    raise
                 raise KitError(f"the picture is too small for layer {index} of trunk {self.name}: {error}") from None
             if index in wanted:
-                found.append(x)
+                found.append(x * self.unit if self.unit != 1 else x)
         return found
 
 
@@ -156,12 +160,20 @@ def squeezenet(path: Path) -> Trunk:
     layers = models.squeezenet1_1(weights=None).features
     try:
         with np.load(path, allow_pickle=False) as saved:
-            state = {key.removeprefix("features."): torch.from_numpy(saved[key]) for key in saved.files}
+            names = {key: key.removeprefix("features.").replace("squeeze1x1", "squeeze") for key in saved.files}
+            state = {name: torch.from_numpy(saved[key]) for key, name in names.items()}
         layers.load_state_dict(state)
     except (OSError, ValueError, RuntimeError) as error:
         raise KitError(f"{path}: not the SqueezeNet 1.1 trunk that its name says: {str(error)[:200]}") from None
     scale = [1 / 255] * 3
-    return Trunk("squeeze", layers, SQUEEZE_GROUPS, [m / 255 for m in CAFFE_MEAN_BGR], scale, bgr=True)
+    return Trunk("squeeze", layers, SQUEEZE_GROUPS, [m / 255 for m in CAFFE_MEAN_BGR], scale, bgr=True, unit=1 / 255)
+
+
+def untrained_trunk(seed: int = 0) -> Trunk:
+    """Seeded untrained features in VGG-19's layout."""
+    layers = vgg19(UNTRAINED_WIDTH)
+    _seeded(layers, seed)
+    return Trunk("untrained", layers, VGG19_GROUPS, IMAGENET_MEAN, IMAGENET_STD)
 
 
 def feature_trunk(download: bool = False, untrained: bool = True, seed: int = 0) -> Trunk:
@@ -175,9 +187,7 @@ def feature_trunk(download: bool = False, untrained: bool = True, seed: int = 0)
         path = _folder() / SQUEEZE_FILE
         trunk = squeezenet(path)
     elif untrained:
-        layers = vgg19(UNTRAINED_WIDTH)
-        _seeded(layers, seed)
-        trunk = Trunk("untrained", layers, VGG19_GROUPS, IMAGENET_MEAN, IMAGENET_STD)
+        trunk = untrained_trunk(seed)
     else:
         raise KitError(
             f"{VGG19_FILE} (VGG-19, torchvision's ImageNet weights) was not found in HBL_WEIGHTS"
@@ -221,12 +231,21 @@ def alexnet_lpips(name: str, layers: nn.Sequential, linear: Sequence[Tensor]) ->
     return LPIPS(Trunk(name, layers, (), IMAGENET_MEAN, IMAGENET_STD), (1, 4, 7, 9, 11), linear)
 
 
-def lpips_term(trunk: Trunk, download: bool = False) -> LPIPS:
-    """The distance for the LPIPS term of the loss: standard, else over the SqueezeNet or the untrained trunk."""
+def lpips_term(trunk: Trunk, download: bool = False, untrained: bool = True) -> LPIPS:
+    """The distance for the LPIPS term of the loss: standard, else over the SqueezeNet or (if allowed) untrained trunk.
+
+    `trunk` is the VGG term's, which a stand-in shares.
+    """
     standard = lpips_metric(download)
     if standard is not None:
         return standard
     if trunk.name == "squeeze":
         return LPIPS(trunk, (1, 4, 7, 9, 10, 11, 12), _linear_weights("squeeze", 7))
+    if not untrained:
+        raise KitError(
+            f"{ALEXNET_FILE} (AlexNet, torchvision's ImageNet weights, for LPIPS) was not found in HBL_WEIGHTS nor in "
+            "torch's cache, and could not be downloaded. Put the file into a folder and set HBL_WEIGHTS to it."
+        )
+    trunk = trunk if trunk.name == "untrained" else untrained_trunk()
     channels = [trunk.layers[tap - 1].out_channels for tap in UNTRAINED_TAPS]
     return LPIPS(trunk, UNTRAINED_TAPS, [torch.full((count,), 1 / count) for count in channels])

@@ -43,6 +43,8 @@ class Restorer(Network):
         restorer = cls(found)
         try:
             restorer.load_state_dict(saved["weights"])
-        except RuntimeError as error:
-            raise KitError(f"{path}: the weights do not fit the genotype stored with them: {error}") from None
+        except (RuntimeError, TypeError) as error:
+            raise KitError(
+                f"{path}: the weights do not fit the genotype stored with them: {str(error)[:200]}"
+            ) from None
         return restorer

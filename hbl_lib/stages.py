@@ -38,7 +38,7 @@ def loss_space(run: Run) -> LossSpace:
     """The loss space over the trunks at hand."""
     params = run.params.perceptual
     trunk = perceptual.feature_trunk(params.download, params.untrained)
-    return LossSpace(trunk, perceptual.lpips_term(trunk, params.download)).to(run.device)
+    return LossSpace(trunk, perceptual.lpips_term(trunk, params.download, params.untrained)).to(run.device)
 
 
 def _recorded_space(stage: Stage) -> LossSpace:

@@ -144,3 +144,10 @@ def test_a_wrong_entry_in_loss_yaml_is_named(space, tmp_path, old, new, message)
     path.write_text(text.replace(old, new))
     with pytest.raises(KitError, match=f"loss.yaml: .*{message}"):
         FoundLoss.read(path)
+
+
+def test_a_loss_of_nothing_but_zeros_is_refused(space):
+    nothing = FoundLoss(dict.fromkeys(losses.TERMS, 0.0), (0, 5, 10, 19), "untrained")
+    picture = torch.rand(1, 3, 32, 32)
+    with pytest.raises(KitError, match="all weights of the loss are 0"):
+        space(picture, picture, nothing)

@@ -79,3 +79,9 @@ def test_the_mean_is_none_where_any_picture_lacks_the_metric():
     scores = [{"psnr": 20.0, "ssim": 0.5, "lpips": 0.1}, {"psnr": 30.0, "ssim": 0.75, "lpips": None}]
     assert metrics.mean(scores) == {"psnr": 25.0, "ssim": 0.625, "lpips": None}
     assert metrics.mean(scores[:1]) == scores[0]
+
+
+def test_pictures_too_small_for_ssim_are_named_by_their_size():
+    tiny = np.zeros((8, 9, 3), np.uint8)
+    with pytest.raises(KitError, match="at least 11x11, not 9x8"):
+        metrics.score(tiny, tiny)

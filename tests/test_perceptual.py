@@ -139,8 +139,22 @@ def test_lpips_equals_the_lpips_package():
     assert expected.min() > 1e-4
 
 
-def test_lpips_of_a_picture_whose_features_are_all_zero_has_a_finite_slope(trunk, rng):
+def test_lpips_of_a_picture_whose_features_are_all_zero_is_finite_with_a_finite_slope(trunk, rng):
     even = trunk.mean.expand(1, 3, 16, 16).clone().requires_grad_()
     assert all(features.abs().max() == 0 for features in trunk.features(even, (3, 8)))
     distance = perceptual.lpips_term(trunk)(even, torch.rand(1, 3, 16, 16, generator=rng))
-    assert torch.autograd.grad(distance.sum(), even)[0].isfinite().all()
+    assert distance.isfinite() and torch.autograd.grad(distance.sum(), even)[0].isfinite().all()
+
+
+def test_lpips_never_stands_on_a_trunk_that_its_name_hides(no_weights):
+    trunk = perceptual.untrained_trunk()
+    trunk.name = "vgg19"  # as if VGG-19 had been found, and AlexNet not
+    assert perceptual.lpips_term(trunk).name == "untrained"
+    with pytest.raises(KitError, match="alexnet-owt-7be5be79.pth"):
+        perceptual.lpips_term(trunk, untrained=False)
+
+
+def test_a_failure_that_is_not_about_size_is_not_called_one():
+    with pytest.raises(RuntimeError) as raised:
+        perceptual.untrained_trunk().features(torch.rand(1, 3, 32, 32, dtype=torch.float64), (3,))
+    assert not isinstance(raised.value, KitError)
