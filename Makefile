@@ -10,6 +10,7 @@ OVERRIDES ?=
 PYTHON    ?= .venv/bin/python
 
 OPTIONS = profile=$(PROFILE) "tasks=$(TASKS)" "data=$(DATA)" seed=$(SEED) device=$(DEVICE) "results=$(RESULTS)" "overrides=$(OVERRIDES)"
+CHECK   = --profile "$(PROFILE)" --tasks "$(TASKS)" --data "$(DATA)" --seed "$(SEED)" --device "$(DEVICE)" --overrides "$(OVERRIDES)"
 READY   = $(if $(filter .venv/%,$(PYTHON)),.venv/ready)
 export PYTHONPATH := $(CURDIR)
 
@@ -19,6 +20,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 reproduce: $(READY)  ## run the chain (PROFILE= TASKS= DATA= SEED= JOBS= DEVICE= RESULTS= OVERRIDES=) and print the report's path
+	@$(PYTHON) -m hbl_lib check $(CHECK)
 	@$(PYTHON) -m snakemake --cores $(JOBS) --quiet progress rules --rerun-incomplete --nolock --config $(OPTIONS)
 	@echo "$(RESULTS)/$(PROFILE)/report.html"
 

@@ -12,12 +12,11 @@ from pathlib import Path
 PROFILE = config.get("profile") or "quick"
 TASKS = str(config.get("tasks") or "llie_lol").split()
 RESULTS = config.get("results") or "results"
-OPTIONS = {
-    name: default if config.get(name) is None else config[name]
-    for name, default in {"seed": 0, "data": "", "device": "auto", "overrides": ""}.items()
-}
+DEFAULTS = {"seed": 0, "data": "", "device": "auto", "overrides": ""}
+OPTIONS = {name: shlex.quote(str(value if config.get(name) is None else config[name])) for name, value in DEFAULTS.items()}
+DATA = sorted(map(str, Path(config["data"]).glob("*/*"))) if config.get("data") else []
 FOLDER = f"{RESULTS}/{PROFILE}"
-LIBRARY = sorted(map(str, Path("hbl_lib").rglob("*.py")))
+LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("params/published").glob("*.yaml")]))
 
 # The notebooks' kernel is the environment that runs this file.
 os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "HBL_PREFIX": sys.prefix, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -33,16 +32,15 @@ CHAIN = {
 }
 PAPERMILL = " ".join(
     [
-        f"{shlex.quote(sys.executable)} -m papermill -k python3 --log-output --no-progress-bar {{input.notebook}} {{log}}",
-        f"-r profile {shlex.quote(PROFILE)} -r results {shlex.quote(RESULTS)} -p seed {int(OPTIONS['seed'])}",
-        *(f"-r {name} {shlex.quote(str(OPTIONS[name]))}" for name in ("device", "overrides")),
+        f"{shlex.quote(sys.executable)} -m papermill -k python3 --log-output --no-progress-bar {{input.notebook}} {{log:q}}",
+        f"-r profile {shlex.quote(PROFILE)} -r results {shlex.quote(RESULTS)}",
     ]
 )
 
 
 def made(stage, task="{task}"):
     """The declared outputs of a stage."""
-    return [f"{FOLDER}/{task}/{stage}/{name}" for name in ["metrics.json", *CHAIN[stage][1]]]
+    return [f"{FOLDER}/{task}/{stage}/{name}" for name in ["metrics.json", "manifest.json", *CHAIN[stage][1]]]
 
 
 rule all:
@@ -60,6 +58,7 @@ for stage, (reads, _) in CHAIN.items():
             library=LIBRARY,
             parameters=[f"params/profiles/{PROFILE}.yaml", "params/tasks/{task}.yaml"],
             earlier=[path for read in reads for path in made(read)],
+            pictures=DATA if stage == "00_data" else [],
         output:
             made(stage),
             notebook=f"{FOLDER}/{{task}}/{stage}/{stage}.ipynb",
@@ -67,8 +66,10 @@ for stage, (reads, _) in CHAIN.items():
             f"{FOLDER}/{{task}}/logs/{stage}.ipynb",
         params:
             **OPTIONS,
+            weights=os.environ.get("HBL_WEIGHTS", ""),
         shell:
-            f"{PAPERMILL} -r task {{wildcards.task}} -r data {shlex.quote(str(OPTIONS['data']))} && cp {{log}} {{output.notebook}}"
+            PAPERMILL + " -r task {wildcards.task} -p seed {params.seed} -r data {params.data} -r device {params.device} "
+            "-r overrides {params.overrides} && cp {log:q} {output.notebook:q}"
 
 
 rule report:

@@ -1,4 +1,4 @@
-"""Command line: python -m hbl_lib stage | data. It only parses arguments."""
+"""Command line: python -m hbl_lib stage | check | data. It only parses arguments."""
 
 from __future__ import annotations
 
@@ -11,24 +11,30 @@ from .errors import KitError, nearest
 from .progress import say
 
 
+def _open(arguments: argparse.Namespace, task: str) -> runs.Run:
+    a = arguments
+    return runs.open_run(a.profile, task, a.seed, a.data, a.device, a.results, a.overrides)
+
+
 def _stage(arguments: argparse.Namespace) -> int:
     from . import stages  # torch and torchvision load only where they are needed
 
     if arguments.name not in stages.BY_NAME:
         known = stages.BY_NAME
         raise KitError(f"no stage '{arguments.name}'; there are: {', '.join(known)}.{nearest(arguments.name, known)}")
-    run = runs.open_run(
-        arguments.profile,
-        arguments.task,
-        arguments.seed,
-        arguments.data,
-        arguments.device,
-        arguments.results,
-        arguments.overrides,
-    )
+    run = _open(arguments, arguments.task)
     say(f"{arguments.name}: {run.describe()}")
     stages.BY_NAME[arguments.name](run)
     say(f"{arguments.name}: wrote {run.folder / arguments.name}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    for task in arguments.tasks.split():
+        run = _open(arguments, task)
+        if run.params.task.data != "embedded":
+            pairs.require_sound(pairs.check(run.data_root))
+        say(run.describe())
     return 0
 
 
@@ -48,16 +54,20 @@ def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = argparse.ArgumentParser(prog="python -m hbl_lib", description="HBL: the stages of the chain, and its data.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    stage = commands.add_parser("stage", help="run one stage without Jupyter")
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--profile", default="quick", help="how much compute: smoke, quick, paper (default: quick)")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--data", default="", help="a folder of pairs in place of the task's data")
+    options.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    options.add_argument("--results", default="results", help="results folder (default: results)")
+    options.add_argument("--overrides", default="", help="section.key=value, separated by commas")
+    stage = commands.add_parser("stage", parents=[options], help="run one stage without Jupyter")
     stage.add_argument("name", help=", ".join(runs.STAGES))
-    stage.add_argument("--profile", default="quick", help="how much compute: smoke, quick, paper (default: quick)")
     stage.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
-    stage.add_argument("--seed", type=int, default=0)
-    stage.add_argument("--data", default="", help="a folder of pairs in place of the task's data")
-    stage.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    stage.add_argument("--results", default="results", help="results folder (default: results)")
-    stage.add_argument("--overrides", default="", help="section.key=value, separated by commas")
     stage.set_defaults(act=_stage)
+    check = commands.add_parser("check", parents=[options], help="check parameters and data before a run")
+    check.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
+    check.set_defaults(act=_check)
     data = commands.add_parser("data", help="look at a folder of pairs").add_subparsers(required=True, metavar="WHAT")
     check = data.add_parser("check", help="say what a folder holds and what is wrong with it")
     check.add_argument("folder", type=Path)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from .errors import KitError
 from .files import write_atomically
 
-_TENSOR = "$tensor"
+_TENSOR, _TREE = "$tensor", "$tree"
 
 
 def _split(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -40,10 +40,11 @@ def _join(plain: Any, tensors: dict[str, torch.Tensor]) -> Any:
 
 
 def save(path: Path, tree: dict[str, Any]) -> None:
-    """Write `tree` atomically: tensors as such, the rest as JSON in the file's header."""
+    """Write `tree` atomically: tensors as such, the rest as JSON in a tensor of bytes."""
     tensors: dict[str, torch.Tensor] = {}
-    header = {"tree": json.dumps(_split(tree, tensors))}
-    write_atomically(path, lambda name: save_file(tensors, name, metadata=header))
+    text = json.dumps(_split(tree, tensors)).encode()
+    tensors[_TREE] = torch.frombuffer(bytearray(text), dtype=torch.uint8)  # a header would have a length limit
+    write_atomically(path, lambda name: save_file(tensors, name))
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -53,10 +54,12 @@ def load(path: Path) -> dict[str, Any]:
         raise KitError(f"{path}: no such checkpoint")
     try:
         with safe_open(path, framework="pt") as opened:
-            tree = json.loads((opened.metadata() or {})["tree"])
-            joined = _join(tree, {name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118 (no mapping)
-            return dict(joined.items())
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+        tree = _join(json.loads(tensors.pop(_TREE).numpy().tobytes()), tensors)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise KitError(
             f"{path}: not a readable checkpoint of this kit ({type(error).__name__}: {str(error)[:200]})"
         ) from None
+    if not isinstance(tree, dict):
+        raise KitError(f"{path}: not a readable checkpoint of this kit (no dictionary inside)")
+    return tree

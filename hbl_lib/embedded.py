@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,72 +13,47 @@ from .progress import Progress
 from .runs import generator
 
 
-def _skimage(name: str) -> np.ndarray:
-    import skimage.data
-
-    return getattr(skimage.data, name)()
-
-
-def _stereo(view: int) -> np.ndarray:
-    return _skimage("stereo_motorcycle")[view]
-
-
-def _sklearn(name: str) -> np.ndarray:
-    from sklearn.datasets import load_sample_image
-
-    return load_sample_image(name)
-
-
-def _matplotlib(name: str) -> np.ndarray:
-    import matplotlib
-
-    return np.asarray(Image.open(Path(matplotlib.get_data_path(), "sample_data", name)).convert("RGB"))
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """One embedded picture: its name, scene (views of one scene never straddle two lists), origin and licence."""
+class Photograph(NamedTuple):
+    """One embedded picture. Views of one scene never straddle two lists; `source` is its name inside the package."""
 
     name: str
     scene: str
     package: str
+    source: str
     credit: str
     licence: str
-    load: Callable[[], np.ndarray]
 
 
+STEREO = "Middlebury stereo 2014, Scharstein et al."
 PHOTOGRAPHS = (
-    Photograph("astronaut", "astronaut", "scikit-image", "NASA", "public domain", lambda: _skimage("astronaut")),
-    Photograph("chelsea", "chelsea", "scikit-image", "Stefan van der Walt", "CC0", lambda: _skimage("chelsea")),
-    Photograph("coffee", "coffee", "scikit-image", "Rachel Michetti", "CC0", lambda: _skimage("coffee")),
-    Photograph("rocket", "rocket", "scikit-image", "SpaceX", "public domain", lambda: _skimage("rocket")),
-    Photograph(
-        "motorcycle-left",
-        "motorcycle",
-        "scikit-image",
-        "Middlebury stereo 2014, Scharstein et al.",
-        "as shipped by scikit-image",
-        lambda: _stereo(0),
-    ),
-    Photograph(
-        "motorcycle-right",
-        "motorcycle",
-        "scikit-image",
-        "Middlebury stereo 2014, Scharstein et al.",
-        "as shipped by scikit-image",
-        lambda: _stereo(1),
-    ),
-    Photograph(
-        "hopper",
-        "hopper",
-        "matplotlib",
-        "US Navy (James S. Davis)",
-        "public domain",
-        lambda: _matplotlib("grace_hopper.jpg"),
-    ),
-    Photograph("china", "china", "scikit-learn", "danielbuechele, Flickr", "CC BY 2.0", lambda: _sklearn("china.jpg")),
-    Photograph("flower", "flower", "scikit-learn", "vultilion, Flickr", "CC BY 2.0", lambda: _sklearn("flower.jpg")),
+    Photograph("astronaut", "astronaut", "scikit-image", "astronaut", "NASA", "public domain"),
+    Photograph("chelsea", "chelsea", "scikit-image", "chelsea", "Stefan van der Walt", "CC0"),
+    Photograph("china", "china", "scikit-learn", "china.jpg", "danielbuechele, Flickr", "CC BY 2.0"),
+    Photograph("coffee", "coffee", "scikit-image", "coffee", "Rachel Michetti", "CC0"),
+    Photograph("flower", "flower", "scikit-learn", "flower.jpg", "vultilion, Flickr", "CC BY 2.0"),
+    Photograph("hopper", "hopper", "matplotlib", "grace_hopper.jpg", "US Navy", "public domain"),
+    Photograph("motorcycle-left", "motorcycle", "scikit-image", "stereo_motorcycle", STEREO, "none stated"),
+    Photograph("motorcycle-right", "motorcycle", "scikit-image", "stereo_motorcycle", STEREO, "none stated"),
+    Photograph("rocket", "rocket", "scikit-image", "rocket", "SpaceX", "public domain"),
 )
+
+
+def load(photograph: Photograph) -> np.ndarray:
+    """The picture as (H, W, 3) uint8; a grey one gets three equal channels."""
+    if photograph.package == "scikit-learn":
+        from sklearn.datasets import load_sample_image
+
+        return load_sample_image(photograph.source)
+    if photograph.package == "matplotlib":
+        import matplotlib
+
+        return images.read(Path(matplotlib.get_data_path(), "sample_data", photograph.source))
+    import skimage.data
+
+    picture = getattr(skimage.data, photograph.source)()
+    if photograph.scene == "motorcycle":
+        picture = picture[photograph.name == "motorcycle-right"]
+    return np.asarray(Image.fromarray(picture).convert("RGB"))
 
 
 def write_pairs(folder: Path, degradation: str, variants: int, seed: int) -> None:
@@ -88,11 +62,11 @@ def write_pairs(folder: Path, degradation: str, variants: int, seed: int) -> Non
     Each version draws its own parameters, from a generator that its name and `seed` determine.
     """
     model = degradations.MODELS[degradation]
-    for stale in (folder / "degraded").glob("*_*.png"):  # versions of an earlier run, which may have had more
+    for stale in folder.glob("*/*.png"):  # of an earlier run, which may have had more of them
         stale.unlink()
     for index in Progress("embedded pictures degraded", len(PHOTOGRAPHS)):
         photograph = PHOTOGRAPHS[index]
-        picture = np.ascontiguousarray(photograph.load())
+        picture = load(photograph)
         images.write(folder / "clear" / f"{photograph.name}.png", picture)
         for variant in range(variants):
             name = f"{photograph.name}_{variant}"

@@ -9,6 +9,10 @@ from collections.abc import Iterable
 class KitError(Exception):
     """Something the user can mend: a missing folder, an unknown key, a broken picture."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback (IPython asks for this)."""
+        return [f"error: {self}"]
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest of `known`, or an empty string."""

@@ -19,6 +19,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from .genotype import Genotype
 from .losses import TERMS
+from .network import FCM_LAYERS, UNIT_LAYERS, UNITS
 from .operations import FCM_OPERATIONS, HNU_OPERATIONS
 
 # One colour an operation, in every drawing: kinds share a hue, larger kernels are darker.
@@ -167,6 +168,19 @@ def operation_shares(history: list[dict[str, Any]]) -> Figure:
         axes[2].semilogy([record[key] for record in history], style, label=key.replace("_", " "), linewidth=1.2)
     axes[2].set(title="image-quality loss", xlabel="step")
     axes[2].legend(fontsize=8)
+    return figure
+
+
+def alpha_moves(moved: Sequence[float]) -> Figure:
+    """The largest change in each row of alpha: 9 encoder layers, 7 units of 8, 9 decoder layers."""
+    figure, (axis,) = _panels(1, 11, 2.4)
+    parts = ["encoder"] * FCM_LAYERS + ["HNU"] * UNITS * UNIT_LAYERS + ["decoder"] * FCM_LAYERS
+    colors = {"encoder": "#56b4e9", "HNU": "#0072b2", "decoder": "#009e73"}
+    axis.bar(range(len(moved)), moved, color=[colors[part] for part in parts])
+    axis.axhline(0.2, color="gray", linestyle=":")
+    edges = [0, *(FCM_LAYERS + UNIT_LAYERS * unit for unit in range(UNITS + 1))]
+    axis.set_xticks(edges, ["encoder", *(f"HNU {unit}" for unit in range(1, UNITS + 1)), "decoder"], ha="left")
+    axis.set(title="movement of each row of alpha (dotted: 0.2)", ylabel="largest change")
     return figure
 
 

@@ -70,7 +70,11 @@ def read_yaml(path: Path) -> Any:
 
 def write_json(path: Path, data: Any) -> None:
     """Write JSON; a non-finite number is an error, not an invalid file."""
-    write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    try:
+        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise KitError(f"{path}: not written, since a number in it is not finite: {error}") from None
+    write_text(path, text + "\n")
 
 
 def _refuse_constant(name: str) -> None:

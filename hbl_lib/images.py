@@ -49,7 +49,8 @@ def write(path: Path, picture: np.ndarray) -> None:
     """Write (H, W, 3) uint8 RGB, atomically, in the format of the suffix."""
     if Path(path).suffix.lower() not in SUFFIXES:
         raise KitError(f"{path}: can't be written: name a picture with one of {', '.join(SUFFIXES)}")
-    write_atomically(path, lambda name: Image.fromarray(picture).save(name))
+    options = {"compress_level": 1} if Path(path).suffix.lower() == ".png" else {}  # much faster, a little larger
+    write_atomically(path, lambda name: Image.fromarray(picture).save(name, **options))
 
 
 def to_tensor(picture: np.ndarray) -> Tensor:

@@ -37,7 +37,7 @@ def run(
     """Call `step` for 0 .. steps - 1 and return what it returned, one record (plain values) a step.
 
     `parts` are all that a step changes; they are checkpointed every few seconds. A checkpoint of the same parameters,
-    inputs and code is resumed; any other is left aside. `note` words a record for the progress line.
+    inputs and code is resumed; any other is overwritten. `note` words a record for the progress line.
     """
     history: list[dict[str, Any]] = []
     fingerprint = stage.fingerprint()
@@ -46,13 +46,23 @@ def run(
     shown = progress.Progress(stage.name, steps, start=len(history))
     saved = time.monotonic()
     for index in shown:
-        history.append(step(index))
+        history.append(_finite(stage.name, index, step(index)))
         shown.note(note(history[-1]))
         if time.monotonic() - saved > SAVE_EVERY_S or index + 1 == steps:
             states = {name: part.state_dict() for name, part in parts.items()}
             checkpoint.save(stage.checkpoint, {"fingerprint": fingerprint, "history": history, "parts": states})
             saved = time.monotonic()
     return history
+
+
+def _finite(name: str, index: int, record: dict[str, Any]) -> dict[str, Any]:
+    for key, value in record.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise KitError(
+                f"{name}: step {index + 1}: {key} is {value}. The checkpoint before it is kept; lower the rate or the "
+                "clip of this stage (OVERRIDES) and start again."
+            )
+    return record
 
 
 def _resume(stage: Stage, fingerprint: str, parts: Mapping[str, Stateful]) -> list[dict[str, Any]]:

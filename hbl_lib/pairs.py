@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ LAYOUTS = (
     ("raw-890", "reference-890"),  # UIEB as published
 )
 ONE_CLEAR_FOR_MANY = ("degraded", "hazy")  # degraded folders in which one clear picture may have several versions
+SMALLEST = 11  # SSIM's window
 AFFIXES = {
     *("low", "high", "normal", "input", "output", "expertc", "hazy", "haze", "clear", "clean", "gt", "raw", "ref"),
     *("reference", "degraded", "outdoor", "indoor"),
@@ -132,12 +134,20 @@ def check(folder: Path) -> Listing:
     """`listing`, with every picture decoded: broken ones, unsupported modes and sizes that differ become problems."""
     found = listing(folder)
     for index in Progress(f"pairs of {folder.name} checked", len(found.pairs)):
-        pair, shapes = found.pairs[index], []
+        pair, shapes, digests = found.pairs[index], [], []
         for name in (pair.degraded, pair.clear):
             try:
-                shapes.append(images.read(found.folder / name).shape[:2])
+                picture = images.read(found.folder / name)
+                shapes.append(picture.shape[:2])
+                digests.append(hashlib.sha256(picture.tobytes()).digest())
             except KitError as error:
                 found.problems.append(str(error).removeprefix(f"{found.folder}/"))
+        if len(shapes) == 2 and shapes[0] == shapes[1] and min(shapes[0]) < SMALLEST:
+            found.problems.append(
+                f"{pair.degraded} is {shapes[0][1]}x{shapes[0][0]}: smaller than {SMALLEST}x{SMALLEST}"
+            )
+        if len(digests) == 2 and digests[0] == digests[1]:
+            found.problems.append(f"{pair.degraded} and {pair.clear} are the same picture")
         if len(shapes) == 2 and shapes[0] != shapes[1]:
             (h, w), (h2, w2) = shapes
             found.problems.append(f"{pair.degraded} is {w}x{h} but {pair.clear} is {w2}x{h2}: both must be of one size")

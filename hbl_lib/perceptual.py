@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.vgg import cfgs, make_layers
 
+from .config import ROOT
 from .errors import KitError
 from .files import sha256
 
@@ -111,7 +112,14 @@ class LPIPS(nn.Module):
 
 
 def _folder() -> Path | None:
-    return Path(os.environ["HBL_WEIGHTS"]) if os.environ.get("HBL_WEIGHTS") else None
+    """The folder HBL_WEIGHTS, counted from the project's where it is relative; None where it is not set."""
+    given = os.environ.get("HBL_WEIGHTS")
+    if not given:
+        return None
+    folder = ROOT / Path(given).expanduser()
+    if not folder.is_dir():
+        raise KitError(f"HBL_WEIGHTS names {folder}, which is no folder. Correct or unset it.")
+    return folder
 
 
 def _find(file: str, download: bool) -> Path | None:

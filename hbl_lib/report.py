@@ -42,7 +42,7 @@ def table_html(table: pd.DataFrame, links: str | None = None) -> str:
         if value is None or (isinstance(value, float) and pd.isna(value)):
             return "<td></td>"
         if isinstance(value, float):
-            digits = {"PSNR (dB)": 2, "seconds": 0}.get(column, 4)
+            digits = {"PSNR (dB)": 2, "from published (dB)": 2, "seconds": 0}.get(column, 4)
             return f'<td class="number">{value:.{digits}f}</td>'
         text = html.escape(str(value))
         return f'<td><a href="{text}">{text}</a></td>' if column == links else f"<td>{text}</td>"
@@ -87,13 +87,14 @@ def notes(folder: Path) -> list[str]:
             f"Profile '{test['profile']}': {test['steps']} retraining steps on small data. These numbers show that the "
             "chain works; they can't be compared with the paper's."
         )
-    if loss["trunk"] == "untrained":
-        found.append(
-            "VGG-19's weights were not at hand: the VGG and LPIPS terms used seeded untrained features, and "
-            "LPIPS was not measured. What the search says of these two terms is not testable here."
-        )
-    elif loss["trunk"] == "squeeze":
-        found.append("The VGG and LPIPS terms of the loss used the SqueezeNet trunk 'squeeze', not VGG-19 and AlexNet.")
+    for term, name, proper in (("VGG", loss["trunk"], "vgg19"), ("LPIPS", loss["lpips_term"], "alex")):
+        if name != proper:
+            found.append(
+                f"The {term} term of the loss used the features '{name}', since the weights of '{proper}' were not at "
+                "hand. What the search says of this term is not testable here."
+            )
+    if test["restored"]["lpips"] is None:
+        found.append("LPIPS was not measured: AlexNet's weights were not at hand.")
     for name, summary in (("Loss", loss), ("Architecture", architecture)):
         if not summary["resolved"]:
             found.append(f"{name} search not resolved: nothing moved by 0.2.")

@@ -95,7 +95,7 @@ class Stage:
     def need(self, stage: str, file: str) -> Path:
         """The path of another stage's output; a missing one, or one of another run, says which notebook makes it."""
         path = self.run.output(stage, file)
-        self.run.require_same_data(stage)
+        self.run.require_current(stage)
         self.inputs[f"{stage}/{file}"] = files.sha256(path)
         return path
 
@@ -138,15 +138,26 @@ class Run:
             raise KitError(f"{path}: is missing. notebooks/{stage}.ipynb makes it (python -m hbl_lib stage {stage}).")
         return path
 
-    def require_same_data(self, stage: str) -> None:
-        """Refuse what a stage left unfinished, or made from another seed or other data."""
-        made = files.read_json(self.output(stage, "manifest.json"))["parameters"]
-        for key, mine in (("seed", self.params.seed), ("task", self.params.task.model_dump())):
-            if made[key] != mine:
-                raise KitError(
-                    f"{self.folder / stage}: was made with another {key} ({made[key]}; this run: {mine}). "
-                    f"Run notebooks/{stage}.ipynb again, or use another results folder."
-                )
+    def require_current(self, stage: str) -> None:
+        """Refuse what a stage left unfinished, made with another seed or other data, or from inputs since replaced.
+
+        So no picture that is in the test list now can have been in the training list of an earlier stage.
+        """
+        manifest = files.read_json(self.output(stage, "manifest.json"))
+        made, mine = manifest["parameters"], self.params
+        stale = ""
+        if made["seed"] != mine.seed:
+            stale = f"with seed {made['seed']}, and this run has seed {mine.seed}"
+        elif made["task"]["data"] != mine.task.data:
+            stale = f"from the data '{made['task']['data']}', and this run's are '{mine.task.data}'"
+        for name, digest in manifest["inputs"].items():
+            if not stale and files.sha256(self.output(*name.split("/", 1))) != digest:
+                stale = f"from an earlier {name}"
+        if stale:
+            raise KitError(
+                f"{self.folder / stage}: was made {stale}. Run notebooks/{stage}.ipynb again, or take another "
+                "results folder."
+            )
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
@@ -165,6 +176,8 @@ class Run:
                     f"{folder}: another run is at work there. Wait for it, or use another results folder."
                 ) from None
             (folder / "manifest.json").unlink(missing_ok=True)  # until this run ends there is no finished one
+            for torn in folder.glob(f".{Path(CHECKPOINT).stem}.*"):  # of a run killed while it saved
+                torn.unlink()
             torch.set_num_threads(self.params.threads)
             seed_everything(self.params.seed, name)
             started = datetime.now(UTC)
@@ -174,11 +187,9 @@ class Run:
 
     def _manifest(self, stage: Stage, started: datetime) -> dict[str, Any]:
         ended = datetime.now(UTC)
-        outputs = sorted(
-            path
-            for path in stage.folder.rglob("*")
-            if path.is_file() and path.name not in (CHECKPOINT, "manifest.json") and not path.name.startswith(".")
-        )
+        passing = (CHECKPOINT, "manifest.json", f"{stage.name}.ipynb")
+        found = (path for path in stage.folder.rglob("*") if path.is_file() and path.name not in passing)
+        outputs = sorted(path for path in found if not path.name.startswith("."))
         return {
             "stage": stage.name,
             "parameters": self.params.model_dump(),

@@ -12,6 +12,7 @@ from . import bilevel, loop
 from .classifier import Classifier, upper_loss
 from .config import ArchitectureSearchParams, LossSearchParams, LowerParams
 from .data import Crops
+from .errors import KitError
 from .genotype import Genotype
 from .losses import Beta, FoundLoss, LossSpace
 from .operations import FCM_OPERATIONS, HNU_OPERATIONS
@@ -43,6 +44,15 @@ def _lower_step(optimizer: torch.optim.SGD, gradient: Iterable[Tensor], rate: fl
     optimizer.step()
 
 
+def _steps(params: LowerParams, train: Crops) -> int:
+    steps = params.steps_for(len(train.pictures))
+    if params.warmup >= steps:
+        raise KitError(
+            f"warmup={params.warmup} leaves the upper level none of the {steps} steps. Raise epochs or lower it."
+        )
+    return steps
+
+
 def _norm(tensors: Iterable[Tensor]) -> float:
     return torch.stack([t.double().square().sum() for t in tensors]).sum().sqrt().item()
 
@@ -53,11 +63,11 @@ def search_loss(
     space: LossSpace,
     classifier: Classifier,
     train: Crops,
-    validation: Crops,
+    held_out: Crops,
 ) -> tuple[FoundLoss, list[dict[str, Any]]]:
     """min over beta of L_C(w') with alpha fixed at its initial value, w' one step of the lower level ahead (Eq. 4, 1).
 
-    `train` feeds the lower level, `validation` (the search list) the upper one. The gradient of the weight step is the
+    `train` feeds the lower level, `held_out` (the search list) the upper one. The gradient of the weight step is the
     one the look-ahead already has. Returns the loss, and a record for every step.
     """
     device = stage.run.device
@@ -67,15 +77,15 @@ def search_loss(
     weights = {name: p for name, p in supernet.named_parameters() if p.requires_grad}
     upper = _upper_optimizer(beta.parameters(), params.beta_rate)
     lower = _lower_optimizer(list(weights.values()), params)
-    steps = params.steps_for(len(train.pictures))
+    steps = _steps(params, train)
     estimate = bilevel.METHODS[params.hypergradient]
 
     def step(index: int) -> dict[str, Any]:
         rate = loop.cosine(index, steps, params.rate, params.final_rate)
         degraded, clear = (x.to(device) for x in train.at(index))
-        held_out = validation.at(index)[0].to(device)
+        unseen = held_out.at(index)[0].to(device)
         values = bilevel.at_weights(supernet, lambda restored: space.values(restored, clear), degraded)
-        judged = bilevel.at_weights(supernet, lambda restored: upper_loss(classifier, restored), held_out)
+        judged = bilevel.at_weights(supernet, lambda restored: upper_loss(classifier, restored), unseen)
         coefficients = beta.coefficients()
         found = estimate(values, coefficients, judged, weights, rate)
         upper.zero_grad()
@@ -103,7 +113,7 @@ def search_architecture(
     space: LossSpace,
     found: FoundLoss,
     train: Crops,
-    validation: Crops,
+    held_out: Crops,
 ) -> tuple[Genotype, list[dict[str, Any]]]:
     """min over alpha of L_Q(alpha, w) under the found loss, first order (Eq. 4, 2), alternating with weight steps.
 
@@ -113,17 +123,17 @@ def search_architecture(
     device = stage.run.device
     supernet = Supernet(params.mixing).to(device)
     alphas, weights = supernet.alphas(), supernet.weights()
-    start = [alpha.detach().clone() for alpha in alphas]
+    start = [alpha.detach().clone() for alpha in alphas]  # a resumed run draws the same ones again
     upper = _upper_optimizer(alphas, params.alpha_rate)
     lower = _lower_optimizer(weights, params)
-    steps = params.steps_for(len(train.pictures))
+    steps = _steps(params, train)
 
     def loss(crops: Crops, index: int) -> Tensor:
         degraded, clear = (x.to(device) for x in crops.at(index))
         return space(supernet(degraded), clear, found)
 
     def step(index: int) -> dict[str, Any]:
-        judged = loss(validation, index)
+        judged = loss(held_out, index)
         if index >= params.warmup:
             for alpha, gradient in zip(alphas, torch.autograd.grad(judged, alphas), strict=True):
                 alpha.grad = gradient
@@ -141,23 +151,9 @@ def search_architecture(
             "moved": [(a - b).abs().max().item() for a, b in zip(alphas, start, strict=True)],
         }
 
-    parts = {"supernet": supernet, "upper": upper, "lower": lower, "start": Fixed(start)}
+    parts = {"supernet": supernet, "upper": upper, "lower": lower}
     history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['upper_loss']:.3f}, lower {r['lower_loss']:.3f}")
     return Genotype.derive(supernet), history
-
-
-class Fixed:
-    """Tensors that a resumed run must know and no step changes."""
-
-    def __init__(self, tensors: list[Tensor]):
-        self.tensors = tensors
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"tensors": self.tensors}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for tensor, saved in zip(self.tensors, state["tensors"], strict=True):
-            tensor.copy_(saved)
 
 
 def loss_summary(history: list[dict[str, Any]], warmup: int) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def data(run: Run) -> None:
             embedded.write_pairs(run.data_root, params.task.degradation, params.data.variants, params.data.split_seed)
         found = pairs.require_sound(pairs.check(run.data_root))
         dealt = splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
-        source = "embedded" if params.task.data == "embedded" else f"folder {run.data_root.name}"
+        source = "embedded" if params.task.data == "embedded" else "folder"
         splits.write(stage.folder / "splits.json", run.data_root, dealt, source)
         _write_metrics(
             stage, len(found), {"source": source, "lists": {name: len(part) for name, part in dealt.items()}}
@@ -82,13 +82,17 @@ def data(run: Run) -> None:
 
 
 def classifier(run: Run) -> None:
-    """01: the clear-or-degraded classifier, and its confusion on pictures it has not seen."""
+    """01: the clear-or-degraded classifier, and its confusion on pictures it has not seen.
+
+    It learns from the train and search lists. The search list then feeds the upper level of the loss search, as
+    restored pictures, which the classifier has not seen; few pictures make it worth having all of them.
+    """
     params = run.params.classifier
     with run.stage("01_classifier") as stage:
         crops = _crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
+        held_out = _crops(stage, "classifier", params.crop, ("validation",), params.batch // 2)
         trained, history = training.train_classifier(stage, params, crops)
         trained.save(stage.folder / "classifier.safetensors")
-        held_out = _crops(stage, "classifier", params.crop, ("validation",), params.batch // 2)
         tables = {
             kind: classifiers.confusion(trained, held_out, kind, CONFUSION_BATCHES) for kind in ("plain", "matched")
         }
@@ -105,10 +109,11 @@ def loss_search(run: Run) -> None:
     with run.stage("02_loss_search") as stage:
         judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
         train, held_out = (_crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
-        found, history = search.search_loss(stage, params, _recorded_space(stage), judge, train, held_out)
+        space = _recorded_space(stage)
+        found, history = search.search_loss(stage, params, space, judge, train, held_out)
         found.write(stage.folder / "loss.yaml")
         summary = search.loss_summary(history, params.warmup)
-        _write_metrics(stage, len(train.pictures), {"trunk": found.trunk, **summary})
+        _write_metrics(stage, len(train.pictures), {"trunk": found.trunk, "lpips_term": space.lpips.name, **summary})
         _finish(stage, history)
 
 
@@ -153,6 +158,8 @@ def evaluate(run: Run) -> None:
         test = _pictures(stage, "test")
         lpips = perceptual.lpips_metric(run.params.perceptual.download)
         lpips = lpips.to(run.device) if lpips is not None else None
+        for stale in (stage.folder / "restored").glob("*.png"):
+            stale.unlink()
         per_image, crops = [], []
         for index in Progress(stage.name, len(test)):
             pair, (degraded, clear) = test.pairs[index], test.pictures(index)

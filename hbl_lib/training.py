@@ -59,6 +59,10 @@ class Best:
         if psnr > self.psnr:
             self.psnr, self.step, self.weights = psnr, step, self._copy()
 
+    def words(self) -> str:
+        """For the progress line."""
+        return f"  best {self.psnr:.2f} dB" if self.step >= 0 else ""
+
     def state_dict(self) -> dict[str, Any]:
         return {"psnr": self.psnr, "step": self.step, "weights": self.weights}
 
@@ -114,6 +118,6 @@ def train_restorer(
         return record
 
     parts = {"restorer": restorer, "optimizer": optimizer, "best": best}
-    history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['loss']:.3f}  best {best.psnr:.2f} dB")
+    history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['loss']:.3f}{best.words()}")
     restorer.load_state_dict(best.weights)
     return best, history

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from hbl_lib import embedded, files
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -72,3 +74,22 @@ def test_the_readme_names_only_make_targets_that_exist():
 
 def test_ci_runs_what_the_readme_says():
     assert (ROOT / ".ci/run").read_text().strip().endswith("make test")
+
+
+def test_the_readme_lists_every_embedded_picture_with_its_licence():
+    text = (ROOT / "README.md").read_text()
+    for row in embedded.licences():
+        assert f"| {row['picture']} | {row['package']} | {row['credit']} | {row['licence']} |" in text
+
+
+def test_every_result_in_the_readme_stands_in_a_committed_metrics_file():
+    section = (ROOT / "README.md").read_text().split("## What was measured")[1].split("\n## ")[0]
+    shown = re.findall(r"^\| (\w+) \| (\d+\.\d\d) \| (\.\d{3}) \| (\d+\.\d\d) \| (\.\d{3}) \|$", section, re.MULTILINE)
+    assert [row[0] for row in shown] == ["degraded", "matrix", "restored"]
+    for name, *cells in shown:
+        expected = []
+        for folder in ("quick-embedded", "quick-lol97"):
+            metrics = files.read_json(ROOT / "results/reference" / folder / "05_evaluate/metrics.json")
+            score = metrics["color_matrix" if name == "matrix" else name]
+            expected += [f"{score['psnr']:.2f}", f"{score['ssim']:.3f}".lstrip("0")]
+        assert cells == expected, name

@@ -128,4 +128,4 @@ def test_notebooks_are_committed_thin_and_without_outputs(path):
 def test_papermill_understands_every_parameter(path):
     code, text = run(sys.executable, "-m", "papermill", "--help-notebook", str(path))
     assert code == 0 and "Unable to parse" not in text
-    assert "profile: str" in text and "overrides: str" in text
+    assert "profile: str" in text and "results: str" in text

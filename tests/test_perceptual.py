@@ -150,7 +150,7 @@ def test_lpips_never_stands_on_a_trunk_that_its_name_hides(no_weights):
     trunk = perceptual.untrained_trunk()
     trunk.name = "vgg19"  # as if VGG-19 had been found, and AlexNet not
     assert perceptual.lpips_term(trunk).name == "untrained"
-    with pytest.raises(KitError, match="alexnet-owt-7be5be79.pth"):
+    with pytest.raises(KitError, match="alexnet-owt-7be5be79"):
         perceptual.lpips_term(trunk, untrained=False)
 
 

@@ -1,0 +1,95 @@
+"""What a person reads when something is wrong: one message, exit status 1, nothing half-written."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hbl_lib.__main__ import main
+
+
+def folder_of_pairs(folder, count=4, size=(20, 16)):
+    for number in range(count):
+        for side, level in (("low", 30), ("high", 200)):
+            path = folder / side / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((size[1], size[0], 3), level + number, np.uint8)).save(path)
+    return folder
+
+
+def missing_folder(folder):
+    return folder.with_name("nowhere")
+
+
+def unpaired(folder):
+    (folder / "high/2.png").unlink()
+    return folder
+
+
+def sizes_that_differ(folder):
+    Image.new("RGB", (5, 5)).save(folder / "low/1.png")
+    return folder
+
+
+def truncated(folder):
+    path = folder / "low/3.png"
+    path.write_bytes(path.read_bytes()[:60])
+    return folder
+
+
+FAULTS = [
+    (missing_folder, "nowhere: no such folder"),
+    (unpaired, "low/2.png: has no partner in high/"),
+    (sizes_that_differ, "low/1.png is 5x5 but high/1.png is 20x16"),
+    (truncated, "low/3.png: the picture is broken"),
+]
+
+
+def run(words, capsys):
+    status = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize(("fault", "told"), FAULTS, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize("command", ["check", "stage"])
+def test_a_fault_of_the_data_is_one_message_and_nothing_is_written(tmp_path, capsys, fault, told, command):
+    data = fault(folder_of_pairs(tmp_path / "pairs"))
+    words = [command, *(["00_data"] if command == "stage" else []), "--profile", "smoke", "--data", data]
+    status, _, error = run([*words, "--results", tmp_path / "results"], capsys)
+    assert status == 1
+    assert error.startswith("error: ") and told in error
+    written = [path for path in (tmp_path / "results").rglob("*") if path.is_file() and path.name != ".lock"]
+    assert written == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--overrides", "retrain.stepz=3"], "retrain.stepz: unknown parameter. Did you mean 'steps'?"),
+        (["--profile", "quik"], "no profile 'quik'"),
+        (["--tasks", "llie_lo"], "no task 'llie_lo'"),
+        (["--device", "gpu"], "device 'gpu' is not one of auto, cpu, cuda"),
+    ],
+)
+def test_a_wrong_parameter_is_one_message(capsys, words, told):
+    status, _, error = run(["check", *words], capsys)
+    assert status == 1 and told in error and error.count("\n") == 1
+
+
+def test_a_sound_folder_is_told_by_what_it_holds(tmp_path, capsys):
+    status, out, _ = run(["data", "check", folder_of_pairs(tmp_path / "pairs")], capsys)
+    assert status == 0
+    assert "low/ and high/, 4 pairs of 4 pictures" in out and "4 of 20x16" in out and "nothing wrong" in out
+
+
+def test_data_check_lists_every_problem_and_fails(tmp_path, capsys):
+    data = truncated(sizes_that_differ(unpaired(folder_of_pairs(tmp_path / "pairs"))))
+    status, out, _ = run(["data", "check", data], capsys)
+    assert status == 1 and "3 problem(s)" in out
+    for _, told in FAULTS[1:]:
+        assert told in out
+
+
+def test_an_unknown_stage_names_the_nearest(capsys):
+    status, _, error = run(["stage", "04_retrian"], capsys)
+    assert status == 1 and "Did you mean '04_retrain'?" in error

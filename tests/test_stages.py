@@ -1,0 +1,77 @@
+"""A stage that was cut off and started again ends with the same bytes as one that was not; stale inputs are refused."""
+
+import shutil
+
+import pytest
+
+from hbl_lib import checkpoint, loop, runs, stages
+from hbl_lib.errors import KitError
+
+LOOPS = {
+    "01_classifier": ("metrics.json", "classifier.safetensors"),
+    "02_loss_search": ("metrics.json", "loss.yaml", "history.json"),
+    "03_architecture_search": ("metrics.json", "genotype.yaml", "history.json"),
+    "04_retrain": ("metrics.json", "restorer.safetensors"),
+}
+
+
+def smoke(results, **options):
+    return runs.open_run(profile="smoke", results=str(results), device="cpu", **options)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    results = tmp_path_factory.mktemp("undisturbed")
+    for stage in stages.BY_NAME.values():
+        stage(smoke(results))
+    return results
+
+
+@pytest.mark.parametrize("cut_after", [1, 2])
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_stage_cut_off_and_started_again_gives_the_same_bytes(undisturbed, tmp_path, monkeypatch, name, cut_after):
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    folder = smoke(tmp_path).folder / name
+    for path in folder.iterdir():
+        path.unlink()
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1)  # a checkpoint every step
+    saves, save = [], checkpoint.save
+
+    def save_and_stop(path, tree):
+        save(path, tree)
+        saves.append(path)
+        if len(saves) == cut_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        stages.BY_NAME[name](smoke(tmp_path))
+    monkeypatch.setattr(checkpoint, "save", save)
+    assert {path.name for path in folder.iterdir()} == {".lock", "checkpoint.safetensors"}
+    stages.BY_NAME[name](smoke(tmp_path))
+    for file in LOOPS[name]:
+        assert (folder / file).read_bytes() == (smoke(undisturbed).folder / name / file).read_bytes(), file
+    assert not (folder / "checkpoint.safetensors").exists()
+
+
+def test_another_seed_is_refused_by_the_stages_after(undisturbed):
+    with pytest.raises(KitError, match="was made with seed 0, and this run has seed 1"):
+        stages.evaluate(smoke(undisturbed, seed=1))
+
+
+def test_other_file_lists_are_refused_by_the_stages_after(undisturbed, tmp_path):
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    stages.data(smoke(tmp_path, overrides="data.split_seed=5"))
+    with pytest.raises(KitError, match=r"was made from an earlier 00_data/splits\.json"):
+        stages.evaluate(smoke(tmp_path))
+
+
+def test_the_loss_search_leaves_alpha_at_its_start(undisturbed, tmp_path, monkeypatch):
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    kept = []
+    monkeypatch.setattr(checkpoint, "save", lambda _, tree: kept.append(tree["parts"]["supernet"]))
+    stages.loss_search(smoke(tmp_path))
+    runs.seed_everything(0, "02_loss_search")
+    start = stages.search.Supernet().state_dict()
+    for name, value in kept[-1].items():
+        assert name.endswith(".alpha") == value.equal(start[name]), name
