@@ -94,7 +94,7 @@ class RetrainParams(Schedule):
     momentum: float = Field(ge=0, lt=1, description="of SGD; Adam has its own")
     weight_decay: float = Field(ge=0)
     clip: float = Positive
-    validations: int = Field(gt=0, description="checkpoints judged on the validation pictures, in the second half")
+    validations: int = Field(gt=0, description="checkpoints judged on the validation pictures, in the last fifth")
 
 
 class PerceptualParams(Section):

@@ -41,12 +41,12 @@ class LowLight:
 
     @classmethod
     def draw(cls, height: int, width: int, generator: torch.Generator) -> LowLight:
-        """Typical illumination 0.01 to 0.04 (log-uniform), swinging by a factor of up to 3 to 5 each way across the
+        """Typical illumination 0.016 to 0.024 (log-uniform), swinging by a factor of 2.5 to 4.5 each way across the
         picture; gamma 2.0 to 2.4; 5,000 to 20,000 photons; read noise 0.0002 to 0.001.
         """
         level, swing, gamma, photons, read = torch.rand(5, generator=generator).tolist()
         field = smooth_field(height, width, generator)
-        illumination = 0.01 * 4**level * (3 + 2 * swing) ** field
+        illumination = 0.016 * 1.5**level * (2.5 + 2 * swing) ** field
         return cls(illumination, 2 + 0.4 * gamma, 5_000 * 4**photons, 0.0002 * 5**read)
 
     def apply(self, clear: Tensor, generator: torch.Generator | None = None) -> Tensor:
