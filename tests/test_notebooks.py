@@ -38,7 +38,7 @@ def chain(tmp_path_factory):
 
 def test_the_chain_ends_with_the_path_of_the_report(chain):
     folder, text = chain
-    assert text.strip().endswith(f"{folder}/report.html")
+    assert f"\n{folder}/report.html\n" in text
     assert (folder / "report.html").is_file()
 
 

@@ -12,10 +12,11 @@ from hbl_lib import pairs
 from hbl_lib.errors import KitError
 
 
-def put(root: Path, *names: str, size: tuple[int, int] = (6, 4)) -> Path:
+def put(root: Path, *names: str, size: tuple[int, int] = (16, 12)) -> Path:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", size, (90, 80, 70)).save(root / name)
+        degraded = name.lower().startswith(("low", "raw", "input", "hazy", "degraded"))
+        Image.new("RGB", size, (20, 20, 20) if degraded else (90, 80, 70)).save(root / name)
     return root
 
 
@@ -92,7 +93,8 @@ def test_looking_at_a_folder_changes_nothing_in_it(tmp_path):
     [
         (lambda root: put(root, "low/12.png"), ["low/12.png: has no partner in high/"]),
         (lambda root: put(root, "high/2.png"), ["high/2.png: has no partner in low/"]),
-        (lambda root: put(root, "low/1.png", size=(8, 5)), ["low/1.png is 8x5 but high/1.png is 6x4"]),
+        (lambda root: put(root, "low/1.png", "high/1.png", size=(10, 16)), ["low/1.png is 10x16: smaller than 11x11"]),
+        (lambda root: put(root, "low/1.png", size=(18, 15)), ["low/1.png is 18x15 but high/1.png is 16x12"]),
         (lambda root: os.truncate(root / "high/1.png", 45), ["high/1.png: the picture is broken"]),
         (lambda root: (root / "low" / "1.png").write_text("x"), ["low/1.png: not a picture"]),
         (lambda root: put(root, "high/1.jpg"), ["several pictures go by the name '1': 1.jpg, 1.png", "no partner"]),
