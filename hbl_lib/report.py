@@ -181,7 +181,7 @@ def build(profile_folder: Path, tasks: list[str]) -> Path:
         f"<title>HBL, {html.escape(profile_folder.name)}</title><style>{style}</style></head><body>"
         "<h1>HBL: searched loss and architecture for image restoration</h1>"
         "<p>A rerun of Zhu, Ma, Fan and Liu, <i>Hierarchical Bilevel Learning with Architecture and Loss Search for "
-        "Hadamard-based Image Restoration</i>, IJCAI 2022, from pictures to tables. Every measured number links to "
+        "Hadamard-based Image Restoration</i>, IJCAI 2022, from pictures to tables. Each measured row links to "
         "the file that it comes from.</p>"
         f"{body}</body></html>\n"
     )
