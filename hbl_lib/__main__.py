@@ -17,7 +17,7 @@ def _open(arguments: argparse.Namespace, task: str) -> runs.Run:
 
 
 def _stage(arguments: argparse.Namespace) -> int:
-    from . import stages  # torch and torchvision load only where they are needed
+    from . import stages  # torchvision and the searches load only where they are needed
 
     if arguments.name not in stages.BY_NAME:
         known = stages.BY_NAME
