@@ -94,7 +94,14 @@ class RetrainParams(Schedule):
     momentum: float = Field(ge=0, lt=1, description="of SGD; Adam has its own")
     weight_decay: float = Field(ge=0)
     clip: float = Positive
+    average: float = Field(description="share of the last steps whose weights are averaged, 0.2 to 0.5; 0: none")
     validations: int = Field(gt=0, description="checkpoints judged on the validation pictures, in the last fifth")
+
+    @model_validator(mode="after")
+    def _average_covers_every_candidate(self) -> RetrainParams:
+        if self.average and not 0.2 <= self.average <= 0.5:
+            raise ValueError(f"average={self.average} is neither 0 nor from 0.2 to 0.5")
+        return self
 
 
 class PerceptualParams(Section):

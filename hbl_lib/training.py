@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 from . import classifier as classifiers
 from . import inference, loop, metrics
@@ -46,7 +48,7 @@ def train_classifier(stage: Stage, params: ClassifierParams, crops: Crops) -> tu
 
 
 class Best:
-    """The weights with the highest validation PSNR so far."""
+    """The weights of `network` with the highest validation PSNR so far."""
 
     def __init__(self, network: nn.Module):
         self.network, self.psnr, self.step = network, -float("inf"), -1
@@ -95,13 +97,17 @@ def train_restorer(
     """Train `restorer` from its initial weights under the found loss; the best validation checkpoint is kept.
 
     Candidates come from the last fifth of the schedule, evenly spaced: while the rate is high the brightness of the
-    output wavers from step to step, and a few validation pictures would choose by chance.
+    output wavers from step to step, and a few validation pictures would choose by chance. With `params.average` a
+    candidate is the mean of the weights since that share of the steps was left (Izmailov et al. 2018), else the
+    weights of its step.
     """
     device = stage.run.device
     optimizer = _optimizer(restorer, params)
     steps = params.steps_for(len(crops.pictures), crops.batch)
-    looks = {round(steps * (0.8 + 0.2 * (k + 1) / params.validations)) - 1 for k in range(params.validations)}
-    best = Best(restorer)
+    first = int(0.8 * steps)
+    looks = {first + math.ceil((steps - first) * (k + 1) / params.validations) - 1 for k in range(params.validations)}
+    average = AveragedModel(restorer)
+    best = Best(average.module if params.average else restorer)
 
     def step(index: int) -> dict[str, Any]:
         degraded, clear = (x.to(device) for x in crops.at(index))
@@ -111,13 +117,15 @@ def train_restorer(
         loss.backward()
         nn.utils.clip_grad_norm_(restorer.parameters(), params.clip)
         optimizer.step()
+        if params.average and index >= int((1 - params.average) * steps):
+            average.update_parameters(restorer)
         record: dict[str, Any] = {"loss": loss.item()}
         if index in looks:
-            record["validation_psnr"] = validation_psnr(restorer, validation)
+            record["validation_psnr"] = validation_psnr(best.network, validation)
             best.offer(record["validation_psnr"], index)
         return record
 
-    parts = {"restorer": restorer, "optimizer": optimizer, "best": best}
+    parts = {"restorer": restorer, "optimizer": optimizer, "average": average, "best": best}
     history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['loss']:.3f}{best.words()}")
     restorer.load_state_dict(best.weights)
     return best, history
