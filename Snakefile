@@ -14,7 +14,8 @@ TASKS = str(config.get("tasks") or "llie_lol").split()
 RESULTS = config.get("results") or "results"
 DEFAULTS = {"seed": 0, "data": "", "device": "auto", "overrides": ""}
 OPTIONS = {name: shlex.quote(str(value if config.get(name) is None else config[name])) for name, value in DEFAULTS.items()}
-DATA = sorted(map(str, Path(config["data"]).glob("*/*"))) if config.get("data") else []
+FOLDER_OF_PAIRS = Path(config.get("data") or "").expanduser()
+PAIRS = [*FOLDER_OF_PAIRS.glob("*/*"), *FOLDER_OF_PAIRS.glob("groups.json")] if config.get("data") else []
 FOLDER = f"{RESULTS}/{PROFILE}"
 LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("params/published").glob("*.yaml")]))
 
@@ -58,7 +59,7 @@ for stage, (reads, _) in CHAIN.items():
             library=LIBRARY,
             parameters=[f"params/profiles/{PROFILE}.yaml", "params/tasks/{task}.yaml"],
             earlier=[path for read in reads for path in made(read)],
-            pictures=DATA if stage == "00_data" else [],
+            pictures=sorted(map(str, PAIRS)) if stage == "00_data" else [],
         output:
             made(stage),
             notebook=f"{FOLDER}/{{task}}/{stage}/{stage}.ipynb",

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import pairs, runs
+from . import data, pairs, runs, splits
 from .errors import KitError, nearest
 from .progress import say
 
@@ -33,7 +33,9 @@ def _check(arguments: argparse.Namespace) -> int:
     for task in arguments.tasks.split():
         run = _open(arguments, task)
         if run.params.task.data != "embedded":
-            pairs.require_sound(pairs.check(run.data_root))
+            params, found = run.params, pairs.require_sound(pairs.check(run.data_root))
+            splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
+            data.require_large_enough(params, run.data_root, found)
         say(run.describe())
     return 0
 
@@ -68,8 +70,8 @@ def parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", parents=[options], help="check parameters and data before a run")
     check.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
     check.set_defaults(act=_check)
-    data = commands.add_parser("data", help="look at a folder of pairs").add_subparsers(required=True, metavar="WHAT")
-    check = data.add_parser("check", help="say what a folder holds and what is wrong with it")
+    look = commands.add_parser("data", help="look at a folder of pairs").add_subparsers(required=True, metavar="WHAT")
+    check = look.add_parser("check", help="say what a folder holds and what is wrong with it")
     check.add_argument("folder", type=Path)
     check.set_defaults(act=_data_check)
     return top

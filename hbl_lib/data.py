@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from . import images
+from . import files, images
+from .config import Params
 from .errors import KitError
 from .pairs import Pair
 from .runs import generator
 
+CROPPED = ("classifier", "loss_search", "architecture_search", "retrain")  # sections with a crop
+
 
 class Pictures:
-    """A list of pairs; each picture is decoded once and kept as 8-bit."""
+    """A list of pairs; each picture is decoded once and kept as 8-bit.
 
-    def __init__(self, root: Path, pairs: list[Pair]):
-        self.root, self.pairs = root, pairs
+    checksums: SHA-256 by name; a file that no longer has it is refused when it is read.
+    """
+
+    def __init__(self, root: Path, pairs: list[Pair], checksums: Mapping[str, str] | None = None):
+        self.root, self.pairs, self.checksums = root, pairs, checksums or {}
         self._decoded: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -26,6 +33,11 @@ class Pictures:
 
     def _read(self, name: str) -> np.ndarray:
         if name not in self._decoded:
+            if name in self.checksums and files.sha256(self.root / name) != self.checksums[name]:
+                raise KitError(
+                    f"{self.root / name}: has changed since 00_data stored its checksum. Run notebooks/00_data.ipynb "
+                    "again, and the stages after it."
+                )
             self._decoded[name] = images.read(self.root / name)
         return self._decoded[name]
 
@@ -51,10 +63,7 @@ class Crops:
         for index, pair in enumerate(pictures.pairs):
             height, width = pictures.pictures(index)[0].shape[:2]
             if min(height, width) < crop:
-                section = name.split("/")[0]
-                raise KitError(
-                    f"{pair.degraded} is {width}x{height}, smaller than the crop of {crop}. Lower {section}.crop."
-                )
+                raise KitError(_too_small(pair, width, height, crop, name.split("/")[0]))
 
     def _one(self, index: int, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
         both = np.stack(self.pictures.pictures(index))  # (2, H, W, 3)
@@ -76,3 +85,17 @@ class Crops:
             crops.append(self._one(int(order[position]), drawn))
         degraded, clear = zip(*crops, strict=True)
         return torch.cat(degraded), torch.cat(clear)
+
+
+def require_large_enough(params: Params, root: Path, pairs: list[Pair]) -> None:
+    """Refuse pictures smaller than a stage's crop before any stage runs."""
+    sections = {name: getattr(params, name).crop for name in CROPPED}
+    section = max(sections, key=sections.__getitem__)
+    for pair in pairs:
+        height, width = images.size(root / pair.degraded)
+        if min(height, width) < sections[section]:
+            raise KitError(_too_small(pair, width, height, sections[section], section))
+
+
+def _too_small(pair: Pair, width: int, height: int, crop: int, section: str) -> str:
+    return f"{pair.degraded} is {width}x{height}, smaller than the crop of {crop}. Lower {section}.crop (OVERRIDES)."

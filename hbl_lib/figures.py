@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from .genotype import Genotype
+from .html import Html
 from .losses import TERMS
 from .network import FCM_LAYERS, UNIT_LAYERS, UNITS
 from .operations import FCM_OPERATIONS, HNU_OPERATIONS
@@ -35,16 +36,6 @@ COLORS = {
     "1-DC": "#dadaeb",
     "3-DC": "#807dba",
 }
-
-
-class Html:
-    """HTML that a notebook shows as it is."""
-
-    def __init__(self, text: str):
-        self.text = text
-
-    def _repr_html_(self) -> str:
-        return self.text
 
 
 def show(figure: Figure, alt: str) -> Html:
@@ -138,7 +129,7 @@ def loss_trajectory(history: list[dict[str, Any]], warmup: int) -> Figure:
     for axis in axes:
         axis.set_xlabel("step")
         if warmup:
-            axis.axvspan(0, warmup, color="gray", alpha=0.15, linewidth=0)
+            axis.axvspan(-0.5, warmup - 0.5, color="gray", alpha=0.15, linewidth=0)
     return figure
 
 

@@ -112,4 +112,5 @@ class Genotype:
         if not apart:
             return "no difference"
         name, place = apart[0]
-        return f"{len(apart)} places differ, first {name}: {self.operation(*place)} against {other.operation(*place)}"
+        count = "1 place differs" if len(apart) == 1 else f"{len(apart)} places differ, first"
+        return f"{count} {name}: {self.operation(*place)} against {other.operation(*place)}"

@@ -231,7 +231,9 @@ def lpips_metric(download: bool = False) -> LPIPS | None:
         return None
     layers = alexnet()
     _load_features(layers, path)
-    return alexnet_lpips("alex", layers, _linear_weights("alex", 5))
+    lpips = alexnet_lpips("alex", layers, _linear_weights("alex", 5))
+    lpips.trunk.checksum = sha256(path)
+    return lpips
 
 
 def alexnet_lpips(name: str, layers: nn.Sequential, linear: Sequence[Tensor]) -> LPIPS:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import html
 import re
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from . import config, files, tables
 from .errors import KitError
+from .html import table_text
 from .runs import STAGES
 
 TEMPLATE = """{% extends 'basic/index.html.j2' %}
@@ -31,28 +31,8 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 pre { font-size: .8rem; background: var(--soft); padding: .5rem; overflow: auto; max-height: 16rem; }
 details.code { margin: .3rem 0; } details.code > summary { cursor: pointer; font-size: .8rem; opacity: .7; }
 .note { border-left: 4px solid #d55e00; padding: .2rem .8rem; background: var(--soft); }
-math[display=block] { margin: .8rem 0; overflow-x: auto; }
+math[display=block] { margin: .8rem 0; overflow-x: auto; overflow-y: hidden; }
 """
-
-
-def table_html(table: pd.DataFrame, links: str | None = None) -> str:
-    """A data frame as an HTML table, empty cells for what was not measured; column `links` holds relative addresses."""
-
-    def cell(column: str, value: Any) -> str:
-        if value is None or (isinstance(value, float) and pd.isna(value)):
-            return "<td></td>"
-        if isinstance(value, float):
-            digits = {"PSNR (dB)": 2, "from published (dB)": 2, "seconds": 0}.get(column, 4)
-            return f'<td class="number">{value:.{digits}f}</td>'
-        text = html.escape(str(value))
-        return f'<td><a href="{text}">{text}</a></td>' if column == links else f"<td>{text}</td>"
-
-    head = "".join(f"<th>{html.escape(str(column))}</th>" for column in table.columns)
-    rows = "".join(
-        "<tr>" + "".join(cell(c, v) for c, v in zip(table.columns, row, strict=True)) + "</tr>"
-        for row in table.itertuples(index=False)
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def manifests(folder: Path) -> pd.DataFrame:
@@ -78,10 +58,12 @@ def manifests(folder: Path) -> pd.DataFrame:
 def notes(folder: Path) -> list[str]:
     """What a reader must know before believing the numbers, each from a stage's own files."""
     found = []
-    loss, architecture, test = (
+    data, loss, architecture, test = (
         files.read_json(folder / stage / "metrics.json")
-        for stage in ("02_loss_search", "03_architecture_search", "05_evaluate")
+        for stage in ("00_data", "02_loss_search", "03_architecture_search", "05_evaluate")
     )
+    dealt = ", ".join(f"{count} {name}" for name, count in data["lists"].items())
+    found.append(f"Data: {data['data']}, {data['images']} pairs ({dealt}).")
     if test["profile"] != "paper":
         found.append(
             f"Profile '{test['profile']}': {test['steps']} retraining steps on small data. These numbers show that the "
@@ -98,6 +80,7 @@ def notes(folder: Path) -> list[str]:
     for name, summary in (("Loss", loss), ("Architecture", architecture)):
         if not summary["resolved"]:
             found.append(f"{name} search not resolved: nothing moved by 0.2.")
+    found.append("What the searches found is of one seed; another may find other weights and operations.")
     if architecture["skip_collapse"]:
         units = ", ".join(map(str, architecture["skip_collapse"]))
         found.append(f"Skip connections have taken over (5 or more of 8 layers) in HNU {units}.")
@@ -162,9 +145,9 @@ def task_html(folder: Path) -> str:
     parts = "".join(f'<section id="{folder.name}-{stage}">{notebook_html(path)}</section>' for stage, path in executed)
     protocol = files.read_json(folder / "05_evaluate" / "metrics.json")["protocol"]
     return (
-        f"<h2>{html.escape(task.title)}</h2>{notes_html(folder)}{table_html(headline(folder), links='file')}"
+        f"<h2>{html.escape(task.title)}</h2>{notes_html(folder)}{table_text(headline(folder), links='file')}"
         f"<p>Protocol of measured rows: {html.escape(protocol)}. An empty cell was not measured.</p>"
-        f"<h3>What ran on what</h3>{table_html(manifests(folder), links='manifest')}<nav>{links}</nav>{parts}"
+        f"<h3>What ran on what</h3>{table_text(manifests(folder), links='manifest')}<nav>{links}</nav>{parts}"
     )
 
 

@@ -83,7 +83,11 @@ def describe_device(device: torch.device) -> str:
 
 @dataclass
 class Stage:
-    """One stage at work: where it writes, and which inputs it has read."""
+    """One stage at work: where it writes, and which inputs it has read.
+
+    Outputs are written to `output(name)`. From the first one on, what an earlier run left is no longer finished, so
+    its manifest goes; a stage that is refused before that leaves everything as it was.
+    """
 
     run: Run
     name: str
@@ -98,6 +102,11 @@ class Stage:
         self.run.require_current(stage)
         self.inputs[f"{stage}/{file}"] = files.sha256(path)
         return path
+
+    def output(self, name: str) -> Path:
+        """Where to write an output."""
+        (self.folder / "manifest.json").unlink(missing_ok=True)
+        return self.folder / name
 
     def fingerprint(self) -> str:
         """What a checkpoint must agree with to be resumed: parameters, device, inputs read so far, and the code."""
@@ -175,7 +184,6 @@ class Run:
                 raise KitError(
                     f"{folder}: another run is at work there. Wait for it, or use another results folder."
                 ) from None
-            (folder / "manifest.json").unlink(missing_ok=True)  # until this run ends there is no finished one
             for torn in folder.glob(f".{Path(CHECKPOINT).stem}.*"):  # of a run killed while it saved
                 torn.unlink()
             torch.set_num_threads(self.params.threads)

@@ -34,24 +34,22 @@ def deal(pairs: list[Pair], validation: float, test: float, seed: int) -> dict[s
 
 
 def write(path: Path, root: Path, lists: dict[str, list[Pair]], source: str) -> None:
-    """Write splits.json: for each list its pairs, with the SHA-256 of both files."""
-    digests = {
-        name: files.sha256(root / name) for pairs in lists.values() for p in pairs for name in (p.degraded, p.clear)
-    }
-    stored = {
-        name: [
-            asdict(pair) | {"degraded_sha256": digests[pair.degraded], "clear_sha256": digests[pair.clear]}
-            for pair in pairs
-        ]
-        for name, pairs in lists.items()
-    }
-    files.write_json(path, {"source": source, "lists": stored})
+    """Write splits.json: for each list its pairs, and the SHA-256 of every file."""
+    names = {name for pairs in lists.values() for pair in pairs for name in (pair.degraded, pair.clear)}
+    stored = {name: [asdict(pair) for pair in pairs] for name, pairs in lists.items()}
+    digests = {name: files.sha256(root / name) for name in sorted(names)}
+    files.write_json(path, {"source": source, "lists": stored, "sha256": digests})
 
 
 def read(path: Path) -> dict[str, list[Pair]]:
     """Read splits.json."""
     try:
         lists = files.read_json(path)["lists"]
-        return {name: [Pair(p["degraded"], p["clear"], p["group"]) for p in lists[name]] for name in LISTS}
+        return {name: [Pair(**pair) for pair in lists[name]] for name in LISTS}
     except (KeyError, TypeError):
         raise KitError(f"{path}: not a list of splits. 00_data writes it.") from None
+
+
+def checksums(path: Path) -> dict[str, str]:
+    """The SHA-256 of every file of the lists in splits.json."""
+    return files.read_json(path)["sha256"]

@@ -24,9 +24,10 @@ CONFUSION_BATCHES = 16
 
 
 def _pictures(stage: Stage, *lists: str) -> Pictures:
-    """The pairs of the named lists."""
-    dealt = splits.read(stage.need("00_data", "splits.json"))
-    return Pictures(stage.run.data_root, [pair for name in lists for pair in dealt[name]])
+    """The pairs of the named lists; a picture that has changed since 00_data is refused."""
+    stored = stage.need("00_data", "splits.json")
+    dealt = splits.read(stored)
+    return Pictures(stage.run.data_root, [pair for name in lists for pair in dealt[name]], splits.checksums(stored))
 
 
 def _crops(stage: Stage, section: str, crop: int, lists: tuple[str, ...], batch: int = 1) -> Crops:
@@ -44,8 +45,14 @@ def loss_space(run: Run) -> LossSpace:
 def _recorded_space(stage: Stage) -> LossSpace:
     """`loss_space`, with its trunks noted in the manifest."""
     space = loss_space(stage.run)
-    stage.facts |= {"vgg_term": space.trunk.name, "lpips_term": space.lpips.name, "trunk_sha256": space.trunk.checksum}
+    for term, trunk in (("vgg_term", space.trunk), ("lpips_term", space.lpips.trunk)):
+        stage.facts[term] = {"features": trunk.name, "sha256": trunk.checksum}
     return space
+
+
+def data_name(data: str) -> str:
+    """What tables call the data: no path, since metrics files hold none."""
+    return "embedded pictures" if data == "embedded" else f"folder {Path(data).name}"
 
 
 def _write_metrics(stage: Stage, count: int, facts: dict[str, Any]) -> None:
@@ -55,14 +62,15 @@ def _write_metrics(stage: Stage, count: int, facts: dict[str, Any]) -> None:
         "task": params.task.name,
         "stage": stage.name,
         "seed": params.seed,
+        "data": data_name(params.task.data),
         "images": count,
     }
-    files.write_json(stage.folder / "metrics.json", head | facts)
+    files.write_json(stage.output("metrics.json"), head | facts)
 
 
 def _finish(stage: Stage, history: list[dict[str, Any]]) -> None:
     """Store the records of a finished loop; its checkpoint is no longer needed."""
-    files.write_json(stage.folder / "history.json", history)
+    files.write_json(stage.output("history.json"), history)
     stage.checkpoint.unlink(missing_ok=True)
 
 
@@ -71,11 +79,13 @@ def data(run: Run) -> None:
     with run.stage("00_data") as stage:
         params = run.params
         if params.task.data == "embedded":
-            embedded.write_pairs(run.data_root, params.task.degradation, params.data.variants, params.data.split_seed)
+            embedded.write_pairs(
+                stage.output("pictures"), params.task.degradation, params.data.variants, params.data.split_seed
+            )
         found = pairs.require_sound(pairs.check(run.data_root))
         dealt = splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
         source = "embedded" if params.task.data == "embedded" else "folder"
-        splits.write(stage.folder / "splits.json", run.data_root, dealt, source)
+        splits.write(stage.output("splits.json"), run.data_root, dealt, source)
         _write_metrics(
             stage, len(found), {"source": source, "lists": {name: len(part) for name, part in dealt.items()}}
         )
@@ -92,7 +102,7 @@ def classifier(run: Run) -> None:
         crops = _crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
         held_out = _crops(stage, "classifier", params.crop, ("validation",), params.batch // 2)
         trained, history = training.train_classifier(stage, params, crops)
-        trained.save(stage.folder / "classifier.safetensors")
+        trained.save(stage.output("classifier.safetensors"))
         tables = {
             kind: classifiers.confusion(trained, held_out, kind, CONFUSION_BATCHES) for kind in ("plain", "matched")
         }
@@ -111,7 +121,7 @@ def loss_search(run: Run) -> None:
         train, held_out = (_crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
         space = _recorded_space(stage)
         found, history = search.search_loss(stage, params, space, judge, train, held_out)
-        found.write(stage.folder / "loss.yaml")
+        found.write(stage.output("loss.yaml"))
         summary = search.loss_summary(history, params.warmup)
         _write_metrics(stage, len(train.pictures), {"trunk": found.trunk, "lpips_term": space.lpips.name, **summary})
         _finish(stage, history)
@@ -124,7 +134,7 @@ def architecture_search(run: Run) -> None:
         found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
         train, held_out = (_crops(stage, "architecture_search", params.crop, (name,)) for name in ("train", "search"))
         genotype, history = search.search_architecture(stage, params, _recorded_space(stage), found, train, held_out)
-        genotype.write(stage.folder / "genotype.yaml")
+        genotype.write(stage.output("genotype.yaml"))
         summary = search.architecture_summary(history, genotype)
         _write_metrics(stage, len(train.pictures), {"parameters": parameter_count(Restorer(genotype)), **summary})
         _finish(stage, history)
@@ -142,7 +152,7 @@ def retrain(run: Run) -> None:
         best, history = training.train_restorer(
             stage, params, restorer, _recorded_space(stage), found, crops, validation
         )
-        restorer.save(stage.folder / "restorer.safetensors")
+        restorer.save(stage.output("restorer.safetensors"))
         facts = {"steps": len(history), "crop": params.crop, "parameters": parameter_count(restorer)}
         _write_metrics(stage, len(crops.pictures), facts | {"validation_psnr": best.psnr, "best_step": best.step + 1})
         _finish(stage, history)
@@ -157,15 +167,17 @@ def evaluate(run: Run) -> None:
         matrix = color_matrix.fit(_pictures(stage, "train", "search"))
         test = _pictures(stage, "test")
         lpips = perceptual.lpips_metric(run.params.perceptual.download)
-        lpips = lpips.to(run.device) if lpips is not None else None
-        for stale in (stage.folder / "restored").glob("*.png"):
+        if lpips is not None:
+            lpips = lpips.to(run.device)
+            stage.facts["lpips"] = {"features": lpips.name, "sha256": lpips.trunk.checksum}
+        for stale in (stage.output("restored")).glob("*.png"):
             stale.unlink()
         per_image, crops = [], []
         for index in Progress(stage.name, len(test)):
             pair, (degraded, clear) = test.pairs[index], test.pictures(index)
             whole = inference.restore(restorer, degraded)
             file = f"restored/{Path(pair.degraded).stem}.png"
-            images.write(stage.folder / file, whole)
+            images.write(stage.output(file), whole)
             outputs = {"degraded": degraded, "color_matrix": color_matrix.apply(matrix, degraded), "restored": whole}
             scores = {name: metrics.score(output, clear, lpips) for name, output in outputs.items()}
             per_image.append(

@@ -48,7 +48,7 @@ def results(task: TaskParams, metrics: dict[str, Any]) -> pd.DataFrame:
 
 def source(metrics: dict[str, Any]) -> str:
     """In words, what a measured cell rests on."""
-    return f"profile {metrics['profile']}, {metrics['images']} test pictures, seed {metrics['seed']}"
+    return f"profile {metrics['profile']}, {metrics['images']} test pictures, {metrics['data']}, seed {metrics['seed']}"
 
 
 def verdict(metrics: dict[str, Any]) -> str:

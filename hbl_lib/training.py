@@ -106,8 +106,8 @@ def train_restorer(
     steps = params.steps_for(len(crops.pictures), crops.batch)
     first = int(0.8 * steps)
     looks = {first + math.ceil((steps - first) * (k + 1) / params.validations) - 1 for k in range(params.validations)}
-    average = AveragedModel(restorer)
-    best = Best(average.module if params.average else restorer)
+    average = AveragedModel(restorer) if params.average else None
+    best = Best(average.module if average else restorer)
 
     def step(index: int) -> dict[str, Any]:
         degraded, clear = (x.to(device) for x in crops.at(index))
@@ -117,7 +117,7 @@ def train_restorer(
         loss.backward()
         nn.utils.clip_grad_norm_(restorer.parameters(), params.clip)
         optimizer.step()
-        if params.average and index >= int((1 - params.average) * steps):
+        if average and index >= int((1 - params.average) * steps):
             average.update_parameters(restorer)
         record: dict[str, Any] = {"loss": loss.item()}
         if index in looks:
@@ -125,7 +125,7 @@ def train_restorer(
             best.offer(record["validation_psnr"], index)
         return record
 
-    parts = {"restorer": restorer, "optimizer": optimizer, "average": average, "best": best}
+    parts = {"restorer": restorer, "optimizer": optimizer, "best": best} | ({"average": average} if average else {})
     history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['loss']:.3f}{best.words()}")
     restorer.load_state_dict(best.weights)
     return best, history

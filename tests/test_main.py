@@ -76,6 +76,19 @@ def test_a_wrong_parameter_is_one_message(capsys, words, told):
     assert status == 1 and told in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "told"),
+    [
+        (3, (80, 70), "3 picture(s) are too few: train, search, validation and test each need one of their own"),
+        (4, (80, 60), "low/0.png is 80x60, smaller than the crop of 64. Lower"),
+    ],
+)
+def test_a_folder_on_which_a_later_stage_would_fail_is_refused_before_the_first(tmp_path, capsys, count, size, told):
+    data = folder_of_pairs(tmp_path / "pairs", count, size)
+    status, _, error = run(["check", "--profile", "smoke", "--data", data], capsys)
+    assert status == 1 and told in error
+
+
 def test_a_sound_folder_is_told_by_what_it_holds(tmp_path, capsys):
     status, out, _ = run(["data", "check", folder_of_pairs(tmp_path / "pairs")], capsys)
     assert status == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 
 from hbl_lib import files
 from hbl_lib.runs import STAGES
@@ -76,6 +77,17 @@ def test_a_second_make_has_nothing_to_do(chain):
     code, text = make(chain[0].parent)
     assert code == 0, text
     assert before == {path: path.stat().st_mtime_ns for path in chain[0].rglob("metrics.json")}
+
+
+def test_scenes_named_later_make_the_chain_deal_the_lists_again(tmp_path):
+    for side, level in (("low", 20), ("high", 200)):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (70, 66), (level, level, number)).save(tmp_path / "pairs" / side / f"{number}.png")
+    words = ("-m", "snakemake", "--dry-run", "--cores", "1", "--nolock", "--config", "profile=smoke")
+    words += (f"data={tmp_path / 'pairs'}", f"results={tmp_path}")
+    (tmp_path / "pairs/groups.json").write_text("{}")
+    assert "groups.json" in run(sys.executable, *words)[1]
 
 
 def test_the_stages_give_the_same_bytes_without_jupyter(chain, tmp_path):

@@ -81,7 +81,7 @@ def test_stored_lists_come_back_with_the_checksums_of_both_files(tmp_path):
     for entry in entries:
         for side in ("degraded", "clear"):
             content = (tmp_path / "data" / entry[side]).read_bytes()
-            assert entry[f"{side}_sha256"] == hashlib.sha256(content).hexdigest()
+            assert stored["sha256"][entry[side]] == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"lists": {"train": []}}', '{"lists": {"train": [{"clear": "x"}]}}'])

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from hbl_lib import checkpoint, loop, runs, stages
+from hbl_lib import checkpoint, images, loop, runs, splits, stages
 from hbl_lib.errors import KitError
 
 LOOPS = {
@@ -64,6 +64,25 @@ def test_other_file_lists_are_refused_by_the_stages_after(undisturbed, tmp_path)
     stages.data(smoke(tmp_path, overrides="data.split_seed=5"))
     with pytest.raises(KitError, match=r"was made from an earlier 00_data/splits\.json"):
         stages.evaluate(smoke(tmp_path))
+
+
+def test_a_picture_that_changed_since_its_checksum_was_stored_is_refused(undisturbed, tmp_path):
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    run = smoke(tmp_path)
+    name = splits.read(run.output("00_data", "splits.json"))["train"][0].clear
+    images.write(run.data_root / name, 255 - images.read(run.data_root / name))
+    with pytest.raises(KitError, match=f"{name}: has changed since 00_data stored its checksum"):
+        stages.classifier(run)
+
+
+def test_a_refused_stage_leaves_what_an_earlier_run_finished(undisturbed, tmp_path):
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    folder = smoke(tmp_path).folder / "05_evaluate"
+    before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    with pytest.raises(KitError):
+        stages.evaluate(smoke(tmp_path, seed=1))
+    assert before == {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    assert folder / "manifest.json" in before
 
 
 def test_the_loss_search_leaves_alpha_at_its_start(undisturbed, tmp_path, monkeypatch):
