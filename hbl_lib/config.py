@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from .degradations import MODELS
 from .errors import KitError, nearest
 from .files import read_yaml
 
@@ -114,11 +115,26 @@ class TaskParams(Section):
 
     name: str
     title: str
-    degradation: Literal["low_light"]
-    data: str = Field(description="'embedded', or a folder of pairs")
-    published_table: str
-    published_row: str
+    degradation: str = Field(description="the physical model that degrades the embedded pictures")
+    ranges: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        {}, description="of its parameters, [low, high], where not its own"
+    )
+    data: str = Field("embedded", description="'embedded', or a folder of pairs")
+    published_table: str = Field("", description="where the paper's row for this task stands; empty: there is none")
+    published_row: str = "Ours"
     published_prefix: str = ""
+
+    @model_validator(mode="after")
+    def _degradation_is_known(self) -> TaskParams:
+        if self.degradation not in MODELS:
+            raise ValueError(f"no degradation '{self.degradation}'.{nearest(self.degradation, MODELS)}")
+        known = MODELS[self.degradation].RANGES
+        for name, (low, high) in self.ranges.items():
+            if name not in known:
+                raise ValueError(f"ranges: {self.degradation} has no '{name}'.{nearest(name, known)}")
+            if low > high or (known[name].log and low <= 0):
+                raise ValueError(f"ranges: {name}: [{low}, {high}] is not a range it can be drawn from")
+        return self
 
 
 class Params(Section):
@@ -187,7 +203,8 @@ def _explain(error: ValidationError, source: str) -> str:
         elif fault["type"] == "missing":
             lines.append(f"{where}: is missing")
         else:
-            lines.append(f"{where}: {fault['msg']}, found {fault['input']!r:.60}")
+            found = "" if isinstance(fault["input"], dict) else f", found {fault['input']!r:.60}"
+            lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}{found}")
     return f"{source}: " + "; ".join(lines)
 
 
@@ -195,16 +212,17 @@ def load(profile: str, task: str, seed: int = 0, data: str = "", overrides: str 
     """Merge params/profiles/PROFILE.yaml, params/tasks/TASK.yaml and the overrides, and check the whole.
 
     `data`: a folder of pairs in place of the task's own data. `overrides`: "section.key=value", separated by commas.
+    A task file may hold overrides of its own for some profiles: `settings: {PROFILE: overrides}`.
     """
-    merged: dict[str, Any] = {
-        "profile": profile,
-        "seed": seed,
-        **_read("profiles", profile),
-        "task": _read("tasks", task),
-    }
+    chosen = {"name": task, **_read("tasks", task)}
+    settings = chosen.pop("settings", {})
+    if not isinstance(settings, dict) or not settings.keys() <= set(names("profiles")):
+        raise KitError(f"{PARAMS}/tasks/{task}.yaml: settings: expected profile: section.key=value")
+    merged: dict[str, Any] = {"profile": profile, "seed": seed, **_read("profiles", profile), "task": chosen}
     if data:
-        merged["task"] = {**merged["task"], "data": data}
-    for assignment in filter(None, (part.strip() for part in overrides.split(","))):
+        chosen["data"] = data
+    given = f"{settings.get(profile, '')},{overrides}"
+    for assignment in filter(None, (part.strip() for part in given.split(","))):
         _override(merged, assignment)
     try:
         return Params.model_validate(merged)

@@ -26,25 +26,29 @@ class Pictures:
 
     def __init__(self, root: Path, pairs: list[Pair], checksums: Mapping[str, str] | None = None):
         self.root, self.pairs, self.checksums = root, pairs, checksums or {}
-        self._decoded: dict[str, np.ndarray] = {}
+        self._decoded: dict[Path, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def _read(self, name: str) -> np.ndarray:
-        if name not in self._decoded:
-            if name in self.checksums and files.sha256(self.root / name) != self.checksums[name]:
+    def _decode(self, path: Path) -> np.ndarray:
+        if path not in self._decoded:
+            known = self.checksums.get(str(path.relative_to(self.root)))
+            if known is not None and files.sha256(path) != known:
                 raise KitError(
-                    f"{self.root / name}: has changed since 00_data stored its checksum. Run notebooks/00_data.ipynb "
-                    "again, and the stages after it."
+                    f"{path}: has changed since 00_data stored its checksum. Run notebooks/00_data.ipynb again, and "
+                    "the stages after it."
                 )
-            self._decoded[name] = images.read(self.root / name)
-        return self._decoded[name]
+            self._decoded[path] = images.read(path)
+        return self._decoded[path]
 
     def pictures(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Degraded and clear of pair `index`, (H, W, 3) uint8 each."""
-        pair = self.pairs[index]
-        return self._read(pair.degraded), self._read(pair.clear)
+        return self.pairs[index].read(self.root, self._decode)
+
+    def valid(self, index: int) -> np.ndarray | None:
+        """Where the metrics of pair `index` count, (H, W) bool; None: everywhere."""
+        return self.pairs[index].read_valid(self.root)
 
     def tensors(self, index: int) -> tuple[Tensor, Tensor]:
         """Degraded and clear of pair `index`, (1, 3, H, W) in [0, 1] each."""

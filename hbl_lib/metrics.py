@@ -16,24 +16,36 @@ PROTOCOL = (
     "RGB, whole picture, clipped to [0, 1] and rounded to 8 bits; PSNR over all channels; SSIM with a Gaussian window "
     "(sigma 1.5, 11x11, population covariance), mean over channels and valid positions; LPIPS with AlexNet v0.1"
 )
+MASKED = "; where a picture has a valid/ mask, over its white places only (LPIPS: with the rest made equal)"
 
 
-def psnr(restored: np.ndarray, clear: np.ndarray) -> float:
-    """dB, of two (H, W, 3) uint8 pictures; equal pictures give infinity."""
+def psnr(restored: np.ndarray, clear: np.ndarray, valid: np.ndarray | None = None) -> float:
+    """dB, of two (H, W, 3) uint8 pictures, over the pixels of `valid` (H, W); equal pictures give infinity."""
+    if valid is not None:
+        restored, clear = restored[valid], clear[valid]
     if np.array_equal(restored, clear):
         return math.inf
     return float(peak_signal_noise_ratio(clear, restored, data_range=255))
 
 
-def ssim(restored: np.ndarray, clear: np.ndarray) -> float:
-    """SSIM of two (H, W, 3) uint8 pictures of at least 11x11."""
+def ssim(restored: np.ndarray, clear: np.ndarray, valid: np.ndarray | None = None) -> float:
+    """SSIM of two (H, W, 3) uint8 pictures of at least 11x11; the mean over window centres in `valid` (H, W)."""
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    return float(structural_similarity(clear, restored, data_range=255, channel_axis=2, **options))
+    mean, each = structural_similarity(clear, restored, data_range=255, channel_axis=2, full=True, **options)
+    if valid is None:
+        return float(mean)
+    inside = slice(5, -5)
+    return float(each[inside, inside][valid[inside, inside]].mean())
 
 
 @torch.no_grad()
-def score(restored: np.ndarray, clear: np.ndarray, lpips: LPIPS | None = None) -> dict[str, float | None]:
-    """{"psnr", "ssim", "lpips"} of two (H, W, 3) uint8 pictures; lpips is None where it was not measured."""
+def score(
+    restored: np.ndarray, clear: np.ndarray, lpips: LPIPS | None = None, valid: np.ndarray | None = None
+) -> dict[str, float | None]:
+    """{"psnr", "ssim", "lpips"} of two (H, W, 3) uint8 pictures; lpips is None where it was not measured.
+
+    `valid`, (H, W) bool, limits what counts; for LPIPS, which has no pixels of its own, the rest is made equal.
+    """
     if restored.shape != clear.shape:
         raise KitError(f"pictures of different sizes can't be scored: {restored.shape[:2]} and {clear.shape[:2]}")
     if min(clear.shape[:2]) < 11:
@@ -41,9 +53,10 @@ def score(restored: np.ndarray, clear: np.ndarray, lpips: LPIPS | None = None) -
     distance = None
     if lpips is not None:
         device = lpips.linear[0].device
-        pictures = (images.to_tensor(p).to(device) for p in (restored, clear))
+        kept = restored if valid is None else np.where(valid[..., None], restored, clear)
+        pictures = (images.to_tensor(p).to(device) for p in (kept, clear))
         distance = lpips(*pictures).item()
-    return {"psnr": psnr(restored, clear), "ssim": ssim(restored, clear), "lpips": distance}
+    return {"psnr": psnr(restored, clear, valid), "ssim": ssim(restored, clear, valid), "lpips": distance}
 
 
 def mean(scores: list[dict[str, float | None]]) -> dict[str, float | None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from . import files, images
 from .errors import KitError
@@ -19,26 +21,55 @@ LAYOUTS = (
     ("low", "high"),  # LOL-v1
     ("low", "normal"),  # LOL-v2
     ("input", "expertc"),  # MIT-Adobe 5K
-    ("hazy", "clear"),  # RESIDE ITS
-    ("hazy", "gt"),  # SOTS
-    ("raw", "reference"),  # UIEB, LSUI
+    ("hazy", "clear"),  # RESIDE ITS, SOTS outdoor
+    ("hazy", "gt"),  # SOTS, I-HAZE
+    ("raw", "reference"),  # UIEB
     ("raw-890", "reference-890"),  # UIEB as published
+    ("input", "gt"),  # LSUI
+    ("rain", "norain"),  # Rain100
 )
+PANELS = ("train", "trans")  # PhysicsGAN: train/ holds hazy, clear and airlight side by side, trans/ the transmission
 ONE_CLEAR_FOR_MANY = ("degraded", "hazy")  # degraded folders in which one clear picture may have several versions
+BORDER = 10  # SOTS indoor: clear pictures are this much larger on each side than hazy ones
+VALID = "valid"  # an optional third folder: white where a clear picture's metrics are to be measured
 SMALLEST = 11  # SSIM's window
 AFFIXES = {
     *("low", "high", "normal", "input", "output", "expertc", "hazy", "haze", "clear", "clean", "gt", "raw", "ref"),
-    *("reference", "degraded", "outdoor", "indoor"),
+    *("reference", "degraded", "outdoor", "indoor", "rain", "norain"),
 }
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One degraded picture and its clear one, as paths relative to the folder. Pairs of a group are never split."""
+    """One degraded picture and its clear one, as paths relative to the folder. Pairs of a group are never split.
+
+    `border`: pixels to take off each side of the clear picture. `panels`: 3 where one file holds degraded, clear and a
+    third picture side by side. `valid`: a picture that is white where metrics count; empty, they count everywhere.
+    """
 
     degraded: str
     clear: str
     group: str
+    border: int = 0
+    panels: int = 1
+    valid: str = ""
+
+    def names(self) -> list[str]:
+        """Its files."""
+        return list(dict.fromkeys(filter(None, (self.degraded, self.clear, self.valid))))
+
+    def read(self, root: Path, decode: Callable[[Path], np.ndarray] = images.read) -> tuple[np.ndarray, np.ndarray]:
+        """Degraded and clear, (H, W, 3) uint8 each; sizes are not compared. `decode` reads a file."""
+        degraded, clear = (decode(root / name) for name in (self.degraded, self.clear))
+        if self.panels > 1:
+            width = degraded.shape[1] // self.panels
+            return degraded[:, :width], degraded[:, width : 2 * width]
+        inside = slice(self.border, -self.border or None)
+        return degraded, clear[inside, inside]
+
+    def read_valid(self, root: Path) -> np.ndarray | None:
+        """Where metrics count, (H, W) bool; None: everywhere."""
+        return images.read(root / self.valid)[..., 0] > 127 if self.valid else None
 
 
 @dataclass
@@ -50,18 +81,43 @@ class Listing:
     pairs: list[Pair] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    def describe(self) -> str:
+        """Layout, number of pairs and of scenes, in words."""
+        groups = len({pair.group for pair in self.pairs})
+        folders = " and ".join(f"{name}/" for name in dict.fromkeys(self.layout))
+        words = f"{self.folder}: {folders}, {len(self.pairs)} pairs of {groups} pictures"
+        if any(pair.panels > 1 for pair in self.pairs):
+            words += "; hazy, clear and airlight side by side in each file"
+        cropped = sum(pair.border > 0 for pair in self.pairs)
+        if cropped:
+            words += f"; {BORDER} pixels are taken off each side of the clear picture in {cropped} of them"
+        masked = sum(bool(pair.valid) for pair in self.pairs)
+        return words + (f"; {VALID}/ limits the metrics of {masked}" if masked else "")
+
 
 def find_layout(folder: Path) -> tuple[str, str]:
     """The names of the degraded and the clear subfolder."""
     if not folder.is_dir():
         raise KitError(f"{folder}: no such folder. DATA takes a folder that holds two: degraded and clear pictures.")
-    inside = {path.name.lower(): path.name for path in sorted(folder.iterdir()) if path.is_dir()}
-    fitting = [pair for pair in LAYOUTS if set(pair) <= inside.keys()]
+    inside = _subfolders(folder)
+    if set(PANELS) <= inside.keys():
+        return inside[PANELS[0]], inside[PANELS[0]]
+    fitting = _fitting(inside)
     if len(fitting) != 1:
         expected = ", ".join(f"{a}/ and {b}/" for a, b in LAYOUTS)
-        found = ", ".join(inside.values()) or "no subfolder"
-        raise KitError(f"{folder}: holds {found}; expected exactly one of these layouts: {expected}")
+        found = ", ".join(f"{name}/" for name in inside.values()) or "no subfolder"
+        deeper = [name for name in inside.values() if _fitting(_subfolders(folder / name))]
+        hint = f" Did you mean {folder / deeper[0]}?" if deeper else ""
+        raise KitError(f"{folder}: holds {found}; expected exactly one of these layouts: {expected}.{hint}")
     return inside[fitting[0][0]], inside[fitting[0][1]]
+
+
+def _subfolders(folder: Path) -> dict[str, str]:
+    return {path.name.lower(): path.name for path in sorted(folder.iterdir()) if path.is_dir()}
+
+
+def _fitting(inside: dict[str, str]) -> list[tuple[str, str]]:
+    return [pair for pair in LAYOUTS if set(pair) <= inside.keys()]
 
 
 def bare(stem: str) -> str:
@@ -72,6 +128,8 @@ def bare(stem: str) -> str:
 
 
 def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in images.SUFFIXES and not p.name.startswith("."))
 
 
@@ -109,10 +167,19 @@ def listing(folder: Path) -> Listing:
     folder = Path(folder)
     found = Listing(folder, find_layout(folder))
     degraded, clear = (_pictures(folder / name) for name in found.layout)
+    if found.layout[0] == found.layout[1]:
+        names = [f"{found.layout[0]}/{path.name}" for path in degraded]
+        found.pairs = [Pair(name, name, Path(name).stem, panels=3) for name in names]
+        degraded = clear = []
     by_stem = _index(clear, found.problems)
     _index(degraded, found.problems)
     groups = _groups(folder, clear, found.problems)
     many = found.layout[0].lower() in ONE_CLEAR_FOR_MANY
+    valid = {path.stem: f"{VALID}/{path.name}" for path in _pictures(folder / VALID)}
+    clear_stems = {path.stem for path in clear}
+    found.problems += [
+        f"{name}: no clear picture has this name" for stem, name in valid.items() if stem not in clear_stems
+    ]
     used = set()
     for path in degraded:
         match = _match(bare(path.stem), by_stem, many)
@@ -121,7 +188,10 @@ def listing(folder: Path) -> Listing:
             continue
         used.add(match)
         group = groups.get(match.stem, match.stem)
-        found.pairs.append(Pair(f"{found.layout[0]}/{path.name}", f"{found.layout[1]}/{match.name}", group))
+        limits = valid.get(match.stem, "")
+        found.pairs.append(
+            Pair(f"{found.layout[0]}/{path.name}", f"{found.layout[1]}/{match.name}", group, valid=limits)
+        )
     found.problems += [
         f"{found.layout[1]}/{p.name}: has no partner in {found.layout[0]}/" for p in clear if p not in used
     ]
@@ -133,26 +203,38 @@ def listing(folder: Path) -> Listing:
 def check(folder: Path) -> Listing:
     """`listing`, with every picture decoded: broken ones, unsupported modes and sizes that differ become problems."""
     found = listing(folder)
+    bordered = found.layout[0].lower() == "hazy"
     for index in Progress(f"pairs of {folder.name} checked", len(found.pairs)):
-        pair, shapes, digests = found.pairs[index], [], []
-        for name in (pair.degraded, pair.clear):
-            try:
-                picture = images.read(found.folder / name)
-                shapes.append(picture.shape[:2])
-                digests.append(hashlib.sha256(picture.tobytes()).digest())
-            except KitError as error:
-                found.problems.append(str(error).removeprefix(f"{found.folder}/"))
-        if len(shapes) == 2 and shapes[0] == shapes[1] and min(shapes[0]) < SMALLEST:
-            found.problems.append(
-                f"{pair.degraded} is {shapes[0][1]}x{shapes[0][0]}: smaller than {SMALLEST}x{SMALLEST}"
-            )
-        if len(digests) == 2 and digests[0] == digests[1]:
-            found.problems.append(f"{pair.degraded} and {pair.clear} are the same picture")
-        if len(shapes) == 2 and shapes[0] != shapes[1]:
-            (h, w), (h2, w2) = shapes
-            found.problems.append(f"{pair.degraded} is {w}x{h} but {pair.clear} is {w2}x{h2}: both must be of one size")
+        try:
+            found.pairs[index], faults = _examine(found.folder, found.pairs[index], bordered)
+        except KitError as error:
+            faults = [str(error).removeprefix(f"{found.folder}/")]
+        found.problems += faults
     found.problems = list(dict.fromkeys(found.problems))
     return found
+
+
+def _examine(folder: Path, pair: Pair, bordered: bool) -> tuple[Pair, list[str]]:
+    """Decode one pair: what is wrong with it, and the pair, with SOTS's border if that is why sizes differ."""
+    if pair.panels > 1 and images.size(folder / pair.degraded)[1] % pair.panels:
+        return pair, [f"{pair.degraded}: {pair.panels} pictures side by side must be equally wide"]
+    degraded, clear = pair.read(folder)
+    larger = [b - a for a, b in zip(degraded.shape[:2], clear.shape[:2], strict=True)]
+    if bordered and larger == [2 * BORDER] * 2:
+        pair = replace(pair, border=BORDER)
+        degraded, clear = pair.read(folder)
+    (h, w), (h2, w2) = degraded.shape[:2], clear.shape[:2]
+    if (h, w) != (h2, w2):
+        return pair, [f"{pair.degraded} is {w}x{h} but {pair.clear} is {w2}x{h2}: both must be of one size"]
+    faults = []
+    if min(h, w) < SMALLEST:
+        faults.append(f"{pair.degraded} is {w}x{h}: smaller than {SMALLEST}x{SMALLEST}")
+    if np.array_equal(degraded, clear):
+        faults.append(f"{pair.degraded} and {pair.clear} are the same picture")
+    valid = pair.read_valid(folder)
+    if valid is not None and (valid.shape != (h, w) or not valid.any()):
+        faults.append(f"{pair.valid}: must be as large as {pair.clear} and white somewhere")
+    return pair, faults
 
 
 def sizes(found: Listing) -> list[tuple[str, int]]:
@@ -161,7 +243,7 @@ def sizes(found: Listing) -> list[tuple[str, int]]:
     for pair in found.pairs:
         with contextlib.suppress(KitError):
             height, width = images.size(found.folder / pair.degraded)
-            counts[f"{width}x{height}"] += 1
+            counts[f"{width // pair.panels}x{height}"] += 1
     return counts.most_common()
 
 

@@ -35,7 +35,7 @@ def deal(pairs: list[Pair], validation: float, test: float, seed: int) -> dict[s
 
 def write(path: Path, root: Path, lists: dict[str, list[Pair]], source: str) -> None:
     """Write splits.json: for each list its pairs, and the SHA-256 of every file."""
-    names = {name for pairs in lists.values() for pair in pairs for name in (pair.degraded, pair.clear)}
+    names = {name for pairs in lists.values() for pair in pairs for name in pair.names()}
     stored = {name: [asdict(pair) for pair in pairs] for name, pairs in lists.items()}
     digests = {name: files.sha256(root / name) for name in sorted(names)}
     files.write_json(path, {"source": source, "lists": stored, "sha256": digests})

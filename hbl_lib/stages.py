@@ -79,9 +79,11 @@ def data(run: Run) -> None:
     with run.stage("00_data") as stage:
         params = run.params
         if params.task.data == "embedded":
-            embedded.write_pairs(
-                stage.output("pictures"), params.task.degradation, params.data.variants, params.data.split_seed
+            task, values = params.task, params.data
+            drawn = embedded.write_pairs(
+                stage.output("pictures"), task.degradation, values.variants, values.split_seed, task.ranges
             )
+            files.write_json(stage.output("degradations.json"), drawn)
         found = pairs.require_sound(pairs.check(run.data_root))
         dealt = splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
         source = "embedded" if params.task.data == "embedded" else "folder"
@@ -179,7 +181,8 @@ def evaluate(run: Run) -> None:
             file = f"restored/{Path(pair.degraded).stem}.png"
             images.write(stage.output(file), whole)
             outputs = {"degraded": degraded, "color_matrix": color_matrix.apply(matrix, degraded), "restored": whole}
-            scores = {name: metrics.score(output, clear, lpips) for name, output in outputs.items()}
+            valid = test.valid(index)
+            scores = {name: metrics.score(output, clear, lpips, valid) for name, output in outputs.items()}
             per_image.append(
                 {
                     "degraded_file": pair.degraded,
@@ -192,7 +195,7 @@ def evaluate(run: Run) -> None:
             crops.append(_crop_against_whole(restorer, degraded, clear, whole, retrained["crop"]))
         rows = {name: metrics.mean([image[name] for image in per_image]) for name in outputs}
         facts = {
-            "protocol": metrics.PROTOCOL,
+            "protocol": metrics.PROTOCOL + (metrics.MASKED if any(pair.valid for pair in test.pairs) else ""),
             "steps": retrained["steps"],
             "parameters": retrained["parameters"],
             **rows,

@@ -11,16 +11,20 @@ import pandas as pd
 
 from . import files
 from .config import PARAMS, Section, TaskParams
+from .degradations import MODELS
 from .errors import KitError
 from .losses import FoundLoss
 
+DRAWN = "degradations.json"
 METRICS = ("psnr", "ssim", "lpips")
 HEADINGS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS", "from published": "from published (dB)"}
 ROWS = {"degraded": "degraded", "color_matrix": "colour matrix", "restored": "HBL, searched here"}
 
 
-def published(task: TaskParams) -> dict[str, float]:
-    """The paper's row for a task: {"psnr", "ssim", "lpips"}."""
+def published(task: TaskParams) -> dict[str, float] | None:
+    """The paper's row for a task: {"psnr", "ssim", "lpips"}; None for a task that the paper doesn't have."""
+    if not task.published_table:
+        return None
     known = files.read_yaml(PARAMS / "published/tables.yaml")["tables"]
     try:
         row = known[task.published_table]["rows"][task.published_row]
@@ -30,19 +34,20 @@ def published(task: TaskParams) -> dict[str, float]:
 
 
 def results(task: TaskParams, metrics: dict[str, Any]) -> pd.DataFrame:
-    """Measured rows on the test pictures, and the published row under them. Empty cells were not measured."""
+    """Measured rows on the test pictures, and the published row, if any, under them. Empty cells were not measured."""
     printed = published(task)
     rows = [
         {
             "method": label,
             **metrics[name],
-            "from published": metrics[name]["psnr"] - printed["psnr"],
+            "from published": metrics[name]["psnr"] - printed["psnr"] if printed else None,
             "source": source(metrics),
         }
         for name, label in ROWS.items()
     ]
-    table = f"{task.published_table.replace('table', 'Table ')}, {task.published_row}"
-    rows.append({"method": "HBL, as published", **printed, "source": f"paper, {table}, on its own test pictures"})
+    if printed:
+        table = f"{task.published_table.replace('table', 'Table ')}, {task.published_row}"
+        rows.append({"method": "HBL, as published", **printed, "source": f"paper, {table}, on its own test pictures"})
     return pd.DataFrame(rows).rename(columns=HEADINGS)
 
 
@@ -82,6 +87,18 @@ def parameters(section: Section) -> pd.DataFrame:
         for name, value in section.model_dump().items()
         if value is not None
     }
+    return pd.DataFrame(rows).T
+
+
+def degradation(task: TaskParams, folder: Path) -> pd.DataFrame:
+    """The parameters of the task's physical model: their ranges, and the least and greatest that 00_data drew."""
+    drawn = pd.DataFrame(files.read_json(folder / DRAWN) if (folder / DRAWN).is_file() else {}).T
+    rows = {}
+    for name, known in MODELS[task.degradation].RANGES.items():
+        low, high = task.ranges.get(name, known[:2])
+        rows[name] = {"from": low, "to": high, "drawn": "by logarithm" if known.log else "evenly"}
+        if name in drawn:
+            rows[name] |= {"least drawn": drawn[name].min(), "greatest drawn": drawn[name].max()}
     return pd.DataFrame(rows).T
 
 

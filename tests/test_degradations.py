@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from hbl_lib.degradations import LowLight, smooth_field
+from hbl_lib.degradations import MODELS, Haze, LowLight, Rain, Underwater, generated_depth, smooth_field
 
 
 def drawn(seed, height=96, width=128):
@@ -71,3 +72,70 @@ def test_the_same_seed_gives_the_same_picture_and_another_one_another(clear):
     a, b, c = (drawn(seed).apply(clear, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("seed", range(4))
+def test_parameters_are_drawn_from_the_stated_ranges_or_those_given(name, seed):
+    model = MODELS[name]
+    made = model.draw(40, 50, torch.Generator().manual_seed(seed))
+    assert made.values.keys() == model.RANGES.keys()
+    for key, known in model.RANGES.items():
+        assert known.low <= made.values[key] <= known.high
+    key = next(iter(model.RANGES))
+    moved = model.draw(40, 50, torch.Generator().manual_seed(seed), ranges={key: (0.5, 0.5)})
+    assert moved.values[key] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_inverse_undoes_what_was_neither_noisy_nor_clipped(name, clear):
+    model = MODELS[name].draw(96, 128, torch.Generator().manual_seed(0))
+    degraded = model.apply(clear)
+    assert degraded.shape == clear.shape and degraded.min() >= 0 and degraded.max() <= 1
+    inside = degraded < 1
+    assert inside.float().mean() > 0.5
+    torch.testing.assert_close(model.invert(degraded)[inside], clear[inside], rtol=0, atol=2e-4)
+
+
+def test_haze_of_known_transmission_and_airlight():
+    transmission = torch.tensor([[1.0, 0.5], [0.25, 0.0]])[None, None]
+    model = Haze(transmission, airlight=0.8)
+    degraded = model.apply(torch.full((1, 3, 2, 2), 0.4))
+    expected = torch.tensor([[0.4, 0.6], [0.7, 0.8]]).expand(1, 3, 2, 2)
+    torch.testing.assert_close(degraded, expected)
+
+
+def test_haze_is_thicker_the_farther_a_point_is():
+    depth = torch.tensor([0.2, 1.0]).view(1, 1, 1, 2)
+    model = Haze.draw(1, 2, torch.Generator(), ranges={"thickness": (2, 2)}, depth=depth)
+    torch.testing.assert_close(model.transmission, torch.exp(-2 * depth))
+
+
+def test_water_takes_red_first_and_fills_the_distance_with_its_own_light():
+    depth = torch.tensor([1e-6, 1.0]).view(1, 1, 1, 2)
+    model = Underwater.draw(1, 2, torch.Generator().manual_seed(0), {"distance": (100, 100)}, depth)
+    degraded = model.apply(torch.full((1, 3, 1, 2), 0.6))
+    torch.testing.assert_close(degraded[..., 0], torch.full((1, 3, 1), 0.6), atol=1e-3, rtol=0)
+    veil = torch.tensor([model.values[f"veil_{name}"] for name in ("red", "green", "blue")])
+    torch.testing.assert_close(degraded[0, :, 0, 1], veil, atol=2e-2, rtol=0)
+    direct = Underwater.draw(60, 80, torch.Generator().manual_seed(1)).direct
+    assert direct[0, 0].mean() < direct[0, 1].mean() and direct[0, 0].mean() < direct[0, 2].mean()
+    assert direct.flatten(2).std(2).min() > 0.02  # it varies across the picture
+
+
+@pytest.mark.parametrize("angle", [-30, 0, 30])
+def test_rain_falls_at_its_angle(angle):
+    values = {"density": 0.001, "length": 30, "angle": angle, "brightness": 0.5}
+    streaks = Rain.of(values, 200, 200, torch.Generator().manual_seed(0)).streaks[0, 0]
+    spectrum = torch.fft.fftshift(torch.fft.fft2(streaks - streaks.mean()).abs() ** 2)
+    y, x = torch.meshgrid(torch.arange(-100.0, 100), torch.arange(-100.0, 100), indexing="ij")
+    sums = [(spectrum * k).sum().item() for k in (x * x, y * y, x * y)]
+    across = 0.5 * np.degrees(np.arctan2(2 * sums[2], sums[0] - sums[1]))  # energy lies across the streaks
+    assert across == pytest.approx(-angle, abs=4)
+
+
+def test_generated_depth_grows_towards_the_top_and_ends_at_one(rng):
+    depth = generated_depth(60, 80, rng)
+    assert depth.shape == (1, 1, 60, 80)
+    assert depth.min() >= 0.1 and depth.max() == pytest.approx(1)
+    assert depth[..., :20, :].mean() > depth[..., 40:, :].mean() + 0.1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.data import stereo_motorcycle
 
 from hbl_lib import config, embedded, images, pairs, splits
 
@@ -59,6 +60,39 @@ def test_degraded_pictures_are_much_darker_than_clear_ones_but_not_black(written
         degraded, clear = (images.read(written / name) for name in (pair.degraded, pair.clear))
         assert 0.02 * clear.mean() < degraded.mean() < 0.5 * clear.mean()
         assert np.corrcoef(degraded.mean(axis=2).ravel(), clear.mean(axis=2).ravel())[0, 1] > 0.4
+
+
+def test_measured_depth_moves_each_stereo_view_onto_the_other():
+    """Where a point is seen in both views it must have the same depth and, but for shading, the same colour."""
+    left, right = (p for p in embedded.PHOTOGRAPHS if p.scene == "motorcycle")
+    views = [embedded.load(photograph).astype(float) for photograph in (left, right)]
+    (near, seen), (_, seen_right) = embedded.depth(left), embedded.depth(right)
+    disparity = stereo_motorcycle()[2]
+    assert np.array_equal(seen, np.isfinite(disparity)) and 0.5 < seen_right.mean() < seen.mean()
+    meters = near[0, 0].numpy() * (994.978 * 0.193001 / (disparity[seen].min() + 31.086))
+    assert meters[seen].min() > 1.5 and meters[seen].max() < 6
+    rows, columns = np.nonzero(seen_right)
+    shift = 1 / embedded.depth(right)[0][0, 0].numpy() * (np.nanmin(disparity) + 31.086) - 31.086
+    to = np.round(columns + shift[rows, columns]).astype(int)
+    inside = to < views[0].shape[1]
+    moved = np.abs(views[0][rows[inside], to[inside]] - views[1][rows[inside], columns[inside]])
+    assert moved.mean() < 0.3 * np.abs(views[0] - views[1]).mean()
+
+
+def test_haze_uses_measured_depth_and_says_where_it_was_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        embedded, "PHOTOGRAPHS", [p for p in embedded.PHOTOGRAPHS if p.name in ("rocket", "motorcycle-left")]
+    )
+    values = embedded.write_pairs(tmp_path, "haze", 1, 0, {"airlight": (0.9, 0.9)})
+    assert {value["airlight"] for value in values.values()} == {0.9}
+    found = pairs.check(tmp_path)
+    assert found.problems == []
+    assert [bool(pair.valid) for pair in found.pairs] == [True, False]
+    degraded, clear = (picture / 255 for picture in found.pairs[0].read(tmp_path))
+    depth, measured = embedded.depth(embedded.PHOTOGRAPHS[0])
+    transmission = np.exp(-values["motorcycle-left_0"]["thickness"] * depth[0, 0].numpy())[..., None]
+    assert np.abs(degraded - clear * transmission - 0.9 * (1 - transmission)).max() <= 0.5 / 255 + 1e-6
+    assert np.array_equal(found.pairs[0].read_valid(tmp_path), measured)
 
 
 def test_stereo_views_are_in_one_list_whatever_the_seed(written):

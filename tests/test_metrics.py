@@ -85,3 +85,16 @@ def test_pictures_too_small_for_ssim_are_named_by_their_size():
     tiny = np.zeros((8, 9, 3), np.uint8)
     with pytest.raises(KitError, match="at least 11x11, not 9x8"):
         metrics.score(tiny, tiny)
+
+
+def test_a_valid_mask_leaves_the_rest_out_of_every_metric(rng):
+    clear = torch.randint(256, (40, 60, 3), generator=rng, dtype=torch.uint8).numpy()
+    restored = clear.copy()
+    restored[:, :30] //= 2
+    restored[:, 40:] = 0
+    valid = np.zeros((40, 60), bool)
+    valid[:, :30] = True
+    assert metrics.psnr(restored, clear, valid) == metrics.psnr(restored[:, :30], clear[:, :30])
+    assert metrics.ssim(restored, clear, np.ones((40, 60), bool)) == pytest.approx(metrics.ssim(restored, clear))
+    valid[:, 25:] = False  # windows that reach past column 30 have no counterpart in the cut picture
+    assert metrics.ssim(restored, clear, valid) == pytest.approx(metrics.ssim(restored[:, :30], clear[:, :30]))

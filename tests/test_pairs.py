@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from hbl_lib import pairs
+from hbl_lib import images, pairs
 from hbl_lib.errors import KitError
 
 
 def put(root: Path, *names: str, size: tuple[int, int] = (16, 12)) -> Path:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        degraded = name.lower().startswith(("low", "raw", "input", "hazy", "degraded"))
+        degraded = name.lower().startswith(("low", "raw", "rain", "input", "hazy", "degraded"))
         Image.new("RGB", size, (20, 20, 20) if degraded else (90, 80, 70)).save(root / name)
     return root
 
@@ -26,6 +28,8 @@ def put(root: Path, *names: str, size: tuple[int, int] = (16, 12)) -> Path:
         ("low/{}.png", "high/{}.png"),  # LOL-v1
         ("Low/low000{}.png", "Normal/normal000{}.png"),  # LOL-v2
         ("raw/{}_img_.png", "reference/{}_img_.png"),  # UIEB
+        ("input/{}.jpg", "GT/{}.jpg"),  # LSUI
+        ("rain/rain-{}.png", "norain/norain-{}.png"),  # Rain100
         ("input/a{}.tif", "expertC/a{}.jpg"),  # MIT-Adobe 5K
         ("hazy/00{}_0.8_0.2.png", "clear/00{}.png"),  # SOTS outdoor
         ("hazy/14{}_10.png", "gt/14{}.png"),  # SOTS indoor
@@ -40,6 +44,58 @@ def test_names_of_public_data_sets_are_matched(tmp_path, degraded, clear):
     found = pairs.check(tmp_path)
     assert ({(pair.degraded, pair.clear) for pair in found.pairs}, found.problems) == (expected, [])
     assert len({pair.group for pair in found.pairs}) == 3
+
+
+def test_a_folder_one_level_too_high_is_told_which_one_was_meant(tmp_path):
+    put(tmp_path, "our485/low/1.png", "our485/high/1.png", "eval15/readme/1.png")
+    with pytest.raises(KitError, match=r"holds eval15/, our485/; .* Did you mean .*our485\?"):
+        pairs.listing(tmp_path)
+
+
+def test_the_border_that_sots_leaves_out_of_hazy_pictures_is_taken_off_the_clear_ones_and_said(tmp_path, rng):
+    clear = torch.randint(256, (50, 60, 3), generator=rng, dtype=torch.uint8).numpy()
+    images.write(tmp_path / "gt/1400.png", clear)
+    images.write(tmp_path / "hazy/1400_1.png", 255 - clear[10:-10, 10:-10])
+    found = pairs.check(tmp_path)
+    assert found.problems == []
+    assert "10 pixels are taken off each side of the clear picture in 1" in found.describe()
+    degraded, cropped = found.pairs[0].read(tmp_path)
+    assert np.array_equal(degraded, 255 - cropped)
+
+
+def test_other_sizes_that_differ_are_never_cropped(tmp_path):
+    put(tmp_path, "low/1.png", size=(40, 30))
+    put(tmp_path, "high/1.png", size=(60, 50))
+    assert "both must be of one size" in pairs.check(tmp_path).problems[0]
+
+
+def test_physicsgans_three_pictures_in_one_file_are_taken_apart(tmp_path, rng):
+    hazy, clear, airlight = (
+        torch.randint(256, (20, 24, 3), generator=rng, dtype=torch.uint8).numpy() for _ in range(3)
+    )
+    images.write(tmp_path / "train/1.png", np.concatenate((hazy, clear, airlight), axis=1))
+    images.write(tmp_path / "trans/1.png", hazy)
+    found = pairs.check(tmp_path)
+    assert found.problems == []
+    assert all(map(np.array_equal, found.pairs[0].read(tmp_path), (hazy, clear)))
+    assert pairs.sizes(found) == [("24x20", 1)]
+    images.write(tmp_path / "train/2.png", airlight[:, :22])
+    assert "train/2.png: 3 pictures side by side must be equally wide" in pairs.check(tmp_path).problems
+
+
+def test_a_valid_folder_limits_metrics_and_must_fit(tmp_path):
+    put(tmp_path, "hazy/1_1.png", "hazy/1_2.png", "clear/1.png")
+    mask = np.zeros((12, 16, 3), np.uint8)
+    mask[:, :8] = 255
+    images.write(tmp_path / "valid/1.png", mask)
+    found = pairs.check(tmp_path)
+    assert found.problems == []
+    assert [pair.read_valid(tmp_path).sum() for pair in found.pairs] == [96, 96]
+    images.write(tmp_path / "valid/1.png", mask[:5])
+    images.write(tmp_path / "valid/9.png", mask)
+    problems = pairs.check(tmp_path).problems
+    assert "valid/9.png: no clear picture has this name" in problems
+    assert "valid/1.png: must be as large as clear/1.png and white somewhere" in problems
 
 
 @pytest.mark.parametrize("suffix", ["png", "PNG", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"])
@@ -122,7 +178,7 @@ def test_a_missing_or_unknown_folder_is_told_what_is_expected(tmp_path):
         with pytest.raises(KitError, match=told):
             pairs.listing(tmp_path / folder)
     put(tmp_path, "low/1.png", "high/1.png", "normal/1.png")
-    with pytest.raises(KitError, match="holds high, low, normal; expected exactly one"):
+    with pytest.raises(KitError, match="holds high/, low/, normal/; expected exactly one"):
         pairs.listing(tmp_path)
     for name in ("low", "high"):
         (tmp_path / "empty" / name).mkdir(parents=True)
