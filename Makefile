@@ -1,16 +1,17 @@
 # make reproduce runs the chain and ends with the path of the report; make test runs the tests. Both need Python 3.11+.
 PROFILE   ?= quick
-TASKS     ?= llie_lol
+TASKS     ?= llie_lol llie_mit sihr uie
 DATA      ?=
 SEED      ?= 0
+SEEDS     ?= $(SEED)
 JOBS      ?= 1
 DEVICE    ?= auto
 RESULTS   ?= results
 OVERRIDES ?=
 PYTHON    ?= .venv/bin/python
 
-OPTIONS = profile=$(PROFILE) "tasks=$(TASKS)" "data=$(DATA)" seed=$(SEED) device=$(DEVICE) "results=$(RESULTS)" "overrides=$(OVERRIDES)"
-CHECK   = --profile "$(PROFILE)" --tasks "$(TASKS)" --data "$(DATA)" --seed "$(SEED)" --device "$(DEVICE)" --overrides "$(OVERRIDES)"
+OPTIONS = profile=$(PROFILE) "tasks=$(TASKS)" "data=$(DATA)" "seeds=$(SEEDS)" device=$(DEVICE) "results=$(RESULTS)" "overrides=$(OVERRIDES)"
+CHECK   = --profile "$(PROFILE)" --tasks "$(TASKS)" --data "$(DATA)" --seeds "$(SEEDS)" --device "$(DEVICE)" --overrides "$(OVERRIDES)"
 READY   = $(if $(filter .venv/%,$(PYTHON)),.venv/ready)
 export PYTHONPATH := $(CURDIR)
 
@@ -19,7 +20,7 @@ export PYTHONPATH := $(CURDIR)
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-reproduce: $(READY)  ## run the chain (PROFILE= TASKS= DATA= SEED= JOBS= DEVICE= RESULTS= OVERRIDES=) and print the report's path
+reproduce: $(READY)  ## run the chain (PROFILE= TASKS= DATA= SEEDS= JOBS= DEVICE= RESULTS= OVERRIDES=) and print the report's path
 	@$(PYTHON) -m hbl_lib check $(CHECK)
 	@$(PYTHON) -m snakemake --cores $(JOBS) --quiet progress rules --rerun-incomplete --nolock --config $(OPTIONS)
 	@echo "$(RESULTS)/$(PROFILE)/report.html"

@@ -11,12 +11,15 @@ from pathlib import Path
 
 PROFILE = config.get("profile") or "quick"
 TASKS = str(config.get("tasks") or "llie_lol").split()
+SEEDS = str(config["seeds"] if config.get("seeds") is not None else 0).split()
 RESULTS = config.get("results") or "results"
-DEFAULTS = {"seed": 0, "data": "", "device": "auto", "overrides": ""}
+DEFAULTS = {"data": "", "device": "auto", "overrides": ""}
 OPTIONS = {name: shlex.quote(str(value if config.get(name) is None else config[name])) for name, value in DEFAULTS.items()}
 FOLDER_OF_PAIRS = Path(config.get("data") or "").expanduser()
 PAIRS = [*FOLDER_OF_PAIRS.glob("*/*"), *FOLDER_OF_PAIRS.glob("groups.json")] if config.get("data") else []
 FOLDER = f"{RESULTS}/{PROFILE}"
+# A run's folder in FOLDER: a task's own for the first seed, a member of it for each further one.
+RUNS = {task if seed == SEEDS[0] else f"{task}/seed_{seed}": seed for task in TASKS for seed in SEEDS}
 LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("params/published").glob("*.yaml")]))
 
 # The notebooks' kernel is the environment that runs this file.
@@ -39,9 +42,13 @@ PAPERMILL = " ".join(
 )
 
 
-def made(stage, task="{task}"):
+def made(stage):
     """The declared outputs of a stage."""
-    return [f"{FOLDER}/{task}/{stage}/{name}" for name in ["metrics.json", "manifest.json", *CHAIN[stage][1]]]
+    return [f"{FOLDER}/{{run}}/{stage}/{name}" for name in ["metrics.json", "manifest.json", *CHAIN[stage][1]]]
+
+
+wildcard_constraints:
+    run=r"[^/]+(/seed_\d+)?",
 
 
 rule all:
@@ -57,19 +64,25 @@ for stage, (reads, _) in CHAIN.items():
         input:
             notebook=f"notebooks/{stage}.ipynb",
             library=LIBRARY,
-            parameters=[f"params/profiles/{PROFILE}.yaml", "params/tasks/{task}.yaml"],
+            parameters=lambda names: [
+                f"params/profiles/{PROFILE}.yaml",
+                f"params/tasks/{names.run.split('/')[0]}.yaml",
+            ],
             earlier=[path for read in reads for path in made(read)],
             pictures=sorted(map(str, PAIRS)) if stage == "00_data" else [],
         output:
             made(stage),
-            notebook=f"{FOLDER}/{{task}}/{stage}/{stage}.ipynb",
+            notebook=f"{FOLDER}/{{run}}/{stage}/{stage}.ipynb",
         log:
-            f"{FOLDER}/{{task}}/logs/{stage}.ipynb",
+            f"{FOLDER}/{{run}}/logs/{stage}.ipynb",
         params:
             **OPTIONS,
+            task=lambda names: names.run.split("/")[0],
+            member=lambda names: shlex.quote(names.run.partition("/")[2]),
+            seed=lambda names: RUNS[names.run],
             weights=os.environ.get("HBL_WEIGHTS", ""),
         shell:
-            PAPERMILL + " -r task {wildcards.task} -p seed {params.seed} -r data {params.data} -r device {params.device} "
+            PAPERMILL + " -r task {params.task} -r member {params.member} -p seed {params.seed} -r data {params.data} -r device {params.device} "
             "-r overrides {params.overrides} && cp {log:q} {output.notebook:q}"
 
 
@@ -77,12 +90,13 @@ rule report:
     input:
         notebook="notebooks/09_report.ipynb",
         library=LIBRARY,
-        executed=[f"{FOLDER}/{task}/{stage}/{stage}.ipynb" for task in TASKS for stage in CHAIN],
+        executed=[f"{FOLDER}/{run}/{stage}/{stage}.ipynb" for run in RUNS for stage in CHAIN],
     output:
         f"{FOLDER}/report.html",
     log:
         f"{FOLDER}/09_report.ipynb",
     params:
         tasks=" ".join(TASKS),
+        seeds=" ".join(SEEDS),
     shell:
-        PAPERMILL + " -r tasks {params.tasks:q}"
+        PAPERMILL + " -r tasks {params.tasks:q} -r seeds {params.seeds:q}"

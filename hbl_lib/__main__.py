@@ -13,7 +13,7 @@ from .progress import say
 
 def _open(arguments: argparse.Namespace, task: str) -> runs.Run:
     a = arguments
-    return runs.open_run(a.profile, task, a.seed, a.data, a.device, a.results, a.overrides)
+    return runs.open_run(a.profile, task, a.seed, a.data, a.device, a.results, a.overrides, a.member)
 
 
 def _stage(arguments: argparse.Namespace) -> int:
@@ -30,7 +30,15 @@ def _stage(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    for task in arguments.tasks.split():
+    seeds = arguments.seeds.split()
+    if not seeds or not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):
+        raise KitError(f"SEEDS '{arguments.seeds}': expected whole numbers from 0 on, each once, separated by spaces")
+    tasks = arguments.tasks.split()
+    if arguments.data and len(tasks) > 1:
+        raise KitError(
+            f"DATA is one task's, but TASKS names {len(tasks)}: {arguments.tasks}. Say which: TASKS=llie_lol"
+        )
+    for task in tasks:
         run = _open(arguments, task)
         if run.params.task.data != "embedded":
             params, found = run.params, pairs.require_sound(pairs.check(run.data_root))
@@ -62,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--data", default="", help="a folder of pairs in place of the task's data")
     options.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     options.add_argument("--results", default="results", help="results folder (default: results)")
+    options.add_argument("--member", default="", help="a run beside the task's first: the subfolder it writes to")
     options.add_argument("--overrides", default="", help="section.key=value, separated by commas")
     stage = commands.add_parser("stage", parents=[options], help="run one stage without Jupyter")
     stage.add_argument("name", help=", ".join(runs.STAGES))
@@ -69,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     stage.set_defaults(act=_stage)
     check = commands.add_parser("check", parents=[options], help="check parameters and data before a run")
     check.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
+    check.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
     check.set_defaults(act=_check)
     look = commands.add_parser("data", help="look at a folder of pairs").add_subparsers(required=True, metavar="WHAT")
     check = look.add_parser("check", help="say what a folder holds and what is wrong with it")

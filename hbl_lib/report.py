@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from . import config, files, tables
+from . import files, tables
+from .config import TaskParams
+from .degradations import MODELS
 from .errors import KitError
 from .html import table_text
 from .runs import STAGES
@@ -35,28 +40,39 @@ math[display=block] { margin: .8rem 0; overflow-x: auto; overflow-y: hidden; }
 """
 
 
-def manifests(folder: Path) -> pd.DataFrame:
-    """What ran on what: one row a stage."""
+def members(folder: Path, seeds: Sequence[str]) -> list[Path]:
+    """The folders of a task's runs, one for each seed: the task's own for the first, seed_N for the others."""
+    return [folder, *(folder / f"seed_{seed}" for seed in seeds[1:])]
+
+
+def measured(folder: Path, seeds: Sequence[str]) -> list[dict[str, Any]]:
+    """The evaluation's metrics of every seed."""
+    return [files.read_json(member / "05_evaluate" / "metrics.json") for member in members(folder, seeds)]
+
+
+def manifests(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
+    """What ran on what: one row for each stage of each seed."""
     rows = []
-    for stage in STAGES:
-        path = folder / stage / "manifest.json"
+    for member, stage in itertools.product(members(folder, seeds), STAGES):
+        path = member / stage / "manifest.json"
         if path.is_file():
             m = files.read_json(path)
             rows.append(
                 {
                     "stage": stage,
+                    "seed": str(m["parameters"]["seed"]),
                     "seconds": float(m["seconds"]),
                     "ended (UTC)": m["ended"][:16].replace("T", " "),
                     "machine": f"{m['device']}: {m['hardware']}, {m['threads']} threads",
                     "torch": m["versions"]["torch"],
-                    "manifest": f"{folder.name}/{stage}/manifest.json",
+                    "manifest": str(path.relative_to(folder.parent)),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def notes(folder: Path) -> list[str]:
-    """What a reader must know before believing the numbers, each from a stage's own files."""
+def notes(folder: Path, seeds: Sequence[str] = ("0",)) -> list[str]:
+    """What a reader must know before believing the numbers, each from a stage's own files (of the first seed)."""
     found = []
     data, loss, architecture, test = (
         files.read_json(folder / stage / "metrics.json")
@@ -84,21 +100,30 @@ def notes(folder: Path) -> list[str]:
     if architecture["skip_collapse"]:
         units = ", ".join(map(str, architecture["skip_collapse"]))
         found.append(f"Skip connections have taken over (5 or more of 8 layers) in HNU {units}.")
-    found.append(tables.verdict(test))
+    found.append(tables.verdict(measured(folder, seeds)))
+    task = task_of(folder)
+    if task.published_table == "":
+        found.append("This task is not in the paper, so there is no published row.")
+    if "not a Hadamard" in MODELS[task.degradation].HADAMARD and task.data == "embedded":
+        found.append(f"Its degradation is {MODELS[task.degradation].HADAMARD}; HBL's units are made for products.")
     return found
 
 
-def notes_html(folder: Path) -> str:
+def notes_html(folder: Path, seeds: Sequence[str] = ("0",)) -> str:
     """The notes as paragraphs."""
-    return "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes(folder))
+    return "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes(folder, seeds))
 
 
-def headline(folder: Path) -> pd.DataFrame:
-    """Measured rows beside the published one, with the file that each measured cell comes from."""
-    metrics = files.read_json(folder / "05_evaluate" / "metrics.json")
-    task = config.load(metrics["profile"], metrics["task"]).task
-    table = tables.results(task, metrics)
-    table["file"] = [f"{folder.name}/05_evaluate/metrics.json"] * (len(table) - 1) + [None]
+def task_of(folder: Path) -> TaskParams:
+    """The task of results/PROFILE/TASK, as its runs recorded it."""
+    return TaskParams.model_validate(files.read_json(folder / "00_data" / "manifest.json")["parameters"]["task"])
+
+
+def headline(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
+    """Measured rows beside the published one, with the file (of the first seed) that each measured cell comes from."""
+    table = tables.results(task_of(folder), measured(folder, seeds))
+    source = f"{folder.name}/05_evaluate/metrics.json"
+    table["file"] = [source if method in tables.ROWS.values() else None for method in table["method"]]
     return table
 
 
@@ -132,7 +157,7 @@ def notebook_html(path: Path) -> str:
     return body
 
 
-def task_html(folder: Path) -> str:
+def task_html(folder: Path, seeds: Sequence[str]) -> str:
     """One task: notes, results, what ran, and its notebooks."""
     executed = [(stage, folder / stage / f"{stage}.ipynb") for stage in STAGES]
     missing = [stage for stage, path in executed if not path.is_file()]
@@ -140,22 +165,22 @@ def task_html(folder: Path) -> str:
         raise KitError(
             f"{folder}: the executed notebook {missing[0]}.ipynb is missing. make reproduce runs them in order."
         )
-    task = config.load(folder.parent.name, folder.name).task
     links = "".join(f'<a href="#{folder.name}-{stage}">{stage}</a>' for stage, _ in executed)
     parts = "".join(f'<section id="{folder.name}-{stage}">{notebook_html(path)}</section>' for stage, path in executed)
     protocol = files.read_json(folder / "05_evaluate" / "metrics.json")["protocol"]
     return (
-        f"<h2>{html.escape(task.title)}</h2>{notes_html(folder)}{table_text(headline(folder), links='file')}"
+        f"<h2>{html.escape(task_of(folder).title)}</h2>{notes_html(folder, seeds)}"
+        f"{table_text(headline(folder, seeds), links='file')}"
         f"<p>Protocol of measured rows: {html.escape(protocol)}. An empty cell was not measured.</p>"
-        f"<h3>What ran on what</h3>{table_text(manifests(folder), links='manifest')}<nav>{links}</nav>{parts}"
+        f"<h3>What ran on what</h3>{table_text(manifests(folder, seeds), links='manifest')}<nav>{links}</nav>{parts}"
     )
 
 
-def build(profile_folder: Path, tasks: list[str]) -> Path:
-    """Write results/PROFILE/report.html over the tasks that have run there."""
+def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> Path:
+    """Write results/PROFILE/report.html over the tasks that have run there; notebooks are those of the first seed."""
     from pygments.formatters import HtmlFormatter
 
-    body = "".join(task_html(profile_folder / task) for task in tasks)
+    body = "".join(task_html(profile_folder / task, seeds) for task in tasks)
     light = HtmlFormatter(style="default").get_style_defs("body .highlight")
     dark = HtmlFormatter(style="monokai").get_style_defs("body .highlight")
     style = f"{STYLE}{light}@media (prefers-color-scheme: dark) {{{dark}}}"

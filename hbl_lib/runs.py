@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ PACKAGES = (
     "pydantic",
 )
 CHECKPOINT = "checkpoint.safetensors"
+MEMBER = r"([A-Za-z][A-Za-z0-9_.-]*)?"
 
 
 def _mix(seed: int, *names: object) -> int:
@@ -234,13 +236,17 @@ def open_run(
     device: str = "auto",
     results: str = "results",
     overrides: str = "",
+    member: str = "",
 ) -> Run:
     """Load and check the parameters and say where the run lives. Nothing is written yet.
 
-    A relative `results` counts from the project's folder, wherever the caller stands.
+    A relative `results` counts from the project's folder, wherever the caller stands. `member`: a name for a run
+    beside the task's first, such as seed_1; it lives in a subfolder of that name.
     """
     params = config.load(profile, task, seed, data, overrides)
-    return Run(params, ROOT / Path(results).expanduser() / profile / task, choose_device(device))
+    if not re.fullmatch(MEMBER, member):
+        raise KitError(f"member '{member}': use letters, digits, '_', '-' and '.', beginning with a letter")
+    return Run(params, ROOT / Path(results).expanduser() / profile / task / member, choose_device(device))
 
 
 def check_environment() -> None:

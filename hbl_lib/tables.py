@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from .config import PARAMS, Section, TaskParams
 from .degradations import MODELS
 from .errors import KitError
 from .losses import FoundLoss
+from .metrics import mean
 
 DRAWN = "degradations.json"
 METRICS = ("psnr", "ssim", "lpips")
 HEADINGS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS", "from published": "from published (dB)"}
+HEADINGS |= {"psnr sd": "PSNR sd (dB)", "ssim sd": "SSIM sd"}
 ROWS = {"degraded": "degraded", "color_matrix": "colour matrix", "restored": "HBL, searched here"}
 
 
@@ -33,32 +36,37 @@ def published(task: TaskParams) -> dict[str, float] | None:
         raise KitError(f"task {task.name}: no published value {error} in {task.published_table}") from None
 
 
-def results(task: TaskParams, metrics: dict[str, Any]) -> pd.DataFrame:
-    """Measured rows on the test pictures, and the published row, if any, under them. Empty cells were not measured."""
+def results(task: TaskParams, runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Measured rows on the test pictures, and the published row, if any, under them. Empty cells were not measured.
+
+    `runs`: the metrics of one seed each; with several, cells are means, and sd their standard deviation (n - 1).
+    """
     printed = published(task)
-    rows = [
-        {
-            "method": label,
-            **metrics[name],
-            "from published": metrics[name]["psnr"] - printed["psnr"] if printed else None,
-            "source": source(metrics),
-        }
-        for name, label in ROWS.items()
-    ]
+    rows = []
+    for name, label in ROWS.items():
+        scores = [run[name] for run in runs]
+        row = {"method": label, **mean(scores)}
+        if len(runs) > 1:
+            row |= {f"{key} sd": pd.Series([score[key] for score in scores]).std() for key in ("psnr", "ssim")}
+        row["from published"] = row["psnr"] - printed["psnr"] if printed else None
+        rows.append(row | {"source": source(runs)})
     if printed:
         table = f"{task.published_table.replace('table', 'Table ')}, {task.published_row}"
         rows.append({"method": "HBL, as published", **printed, "source": f"paper, {table}, on its own test pictures"})
     return pd.DataFrame(rows).rename(columns=HEADINGS)
 
 
-def source(metrics: dict[str, Any]) -> str:
+def source(runs: Sequence[dict[str, Any]]) -> str:
     """In words, what a measured cell rests on."""
-    return f"profile {metrics['profile']}, {metrics['images']} test pictures, {metrics['data']}, seed {metrics['seed']}"
+    seeds = f"seed {runs[0]['seed']}" if len(runs) == 1 else f"mean of seeds {', '.join(str(r['seed']) for r in runs)}"
+    return f"profile {runs[0]['profile']}, {runs[0]['images']} test pictures, {runs[0]['data']}, {seeds}"
 
 
-def verdict(metrics: dict[str, Any]) -> str:
-    """In words, whether the restorer has learned more than a colour matrix."""
-    restored, matrix, degraded = (metrics[name] for name in ("restored", "color_matrix", "degraded"))
+def verdict(runs: Sequence[dict[str, Any]]) -> str:
+    """In words, whether the restorer has learned more than a colour matrix, in the mean over the runs."""
+    restored, matrix, degraded = (
+        mean([run[name] for run in runs]) for name in ("restored", "color_matrix", "degraded")
+    )
     gain, over = restored["psnr"] - degraded["psnr"], restored["psnr"] - matrix["psnr"]
     words = f"The restored pictures are {gain:+.2f} dB from the degraded ones and {over:+.2f} dB from the colour matrix"
     better = [name for name in ("psnr", "ssim") if restored[name] > max(matrix[name], degraded[name])]
