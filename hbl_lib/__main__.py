@@ -1,14 +1,18 @@
-"""Command line: python -m hbl_lib stage | check | data. It only parses arguments."""
+"""Command line: python -m hbl_lib stage | check | data | restore | evaluate | export. It only parses arguments."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from . import data, pairs, runs, splits
+from . import data, files, pairs, runs, splits
 from .errors import KitError, nearest
 from .progress import say
+
+if TYPE_CHECKING:
+    from .restorer import Restorer
 
 
 def _open(arguments: argparse.Namespace, task: str) -> runs.Run:
@@ -48,10 +52,44 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _restorer(arguments: argparse.Namespace) -> Restorer:
+    from .restorer import Restorer
+
+    device = runs.choose_device(arguments.device)
+    return Restorer.load(arguments.run or arguments.checkpoint).to(device).eval()
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from . import inference
+
+    for path in inference.restore_files(_restorer(arguments), arguments.images, arguments.out, arguments.overwrite):
+        say(str(path))
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from . import metrics, perceptual
+
+    scores = metrics.score_folders(arguments.restored, arguments.clear, perceptual.lpips_metric())
+    if arguments.json:
+        files.write_json(arguments.json, scores)
+    for row in [*scores["per_image"], {"picture": f"mean of {scores['images']}", **scores["mean"]}]:
+        lpips = "not measured" if row["lpips"] is None else f"{row['lpips']:.4f}"
+        say(f"{row['picture']:40} {row['psnr']:7.2f} dB  SSIM {row['ssim']:.4f}  LPIPS {lpips}")
+    say(scores["protocol"])
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from . import export
+
+    say(str(export.bundle(_open(arguments, arguments.task), arguments.out, not arguments.no_onnx)))
+    return 0
+
+
 def _data_check(arguments: argparse.Namespace) -> int:
     found = pairs.check(arguments.folder)
-    groups = len({pair.group for pair in found.pairs})
-    say(f"{found.folder}: {found.layout[0]}/ and {found.layout[1]}/, {len(found.pairs)} pairs of {groups} pictures")
+    say(found.describe())
     for size, count in pairs.sizes(found):
         say(f"  {count} of {size}")
     for problem in found.problems:
@@ -76,6 +114,25 @@ def parser() -> argparse.ArgumentParser:
     stage.add_argument("name", help=", ".join(runs.STAGES))
     stage.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
     stage.set_defaults(act=_stage)
+    restore = commands.add_parser("restore", help="restore pictures of any size and mode")
+    weights = restore.add_mutually_exclusive_group(required=True)
+    weights.add_argument("--run", type=Path, help="folder of a run (results/PROFILE/TASK) or of a bundle")
+    weights.add_argument("--checkpoint", type=Path, help="restorer.safetensors")
+    restore.add_argument("--out", type=Path, required=True, help="folder for the restored pictures")
+    restore.add_argument("--overwrite", action="store_true", help="replace pictures that are there")
+    restore.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    restore.add_argument("images", type=Path, nargs="+")
+    restore.set_defaults(act=_restore)
+    evaluate = commands.add_parser("evaluate", help="score one folder of pictures against another")
+    evaluate.add_argument("restored", type=Path)
+    evaluate.add_argument("clear", type=Path)
+    evaluate.add_argument("--json", type=Path, help="write the scores to this file too")
+    evaluate.set_defaults(act=_evaluate)
+    export = commands.add_parser("export", parents=[options], help="write a run's restorer as one folder, with ONNX")
+    export.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
+    export.add_argument("--out", type=Path, required=True, help="the folder to make")
+    export.add_argument("--no-onnx", action="store_true", help="leave the ONNX file out")
+    export.set_defaults(act=_export)
     check = commands.add_parser("check", parents=[options], help="check parameters and data before a run")
     check.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
     check.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from . import images
+from . import images, pairs
 from .errors import KitError
 from .perceptual import LPIPS
+from .progress import Progress
 
 PROTOCOL = (
     "RGB, whole picture, clipped to [0, 1] and rounded to 8 bits; PSNR over all channels; SSIM with a Gaussian window "
@@ -57,6 +60,22 @@ def score(
         pictures = (images.to_tensor(p).to(device) for p in (kept, clear))
         distance = lpips(*pictures).item()
     return {"psnr": psnr(restored, clear, valid), "ssim": ssim(restored, clear, valid), "lpips": distance}
+
+
+def score_folders(restored: Path, clear: Path, lpips: LPIPS | None = None) -> dict[str, Any]:
+    """Score the pictures of one folder against those of another, matched by name as pairs are.
+
+    {"protocol", "images", "mean", "per_image"}; a picture without a partner, or of another size, is a KitError.
+    """
+    found = pairs.match(restored, clear)
+    per_image = []
+    for index in Progress("pictures scored", len(found)):
+        one, other = found[index]
+        try:
+            per_image.append({"picture": one.name, **score(images.read(one), images.read(other), lpips)})
+        except KitError as error:
+            raise KitError(f"{one.name} and {other.name}: {error}") from None
+    return {"protocol": PROTOCOL, "images": len(found), "mean": mean(per_image), "per_image": per_image}
 
 
 def mean(scores: list[dict[str, float | None]]) -> dict[str, float | None]:

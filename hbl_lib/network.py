@@ -87,7 +87,7 @@ class HNU(nn.Module):
         return F.relu(normalise(layers[3](y)) + x)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.branch(self.clear, x) / torch.sigmoid(self.branch(self.factor, x)).clamp(0.01, 1)
+        return self.branch(self.clear, x) / torch.sigmoid(self.branch(self.factor, x)).clamp(0.01, 1.0)
 
 
 class Decoder(nn.Module):

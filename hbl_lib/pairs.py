@@ -162,6 +162,24 @@ def _groups(folder: Path, clear: list[Path], problems: list[str]) -> dict[str, s
     return groups
 
 
+def match(restored: Path, clear: Path) -> list[tuple[Path, Path]]:
+    """Pictures of two folders, matched by name; one without a partner, or no picture at all, is a KitError."""
+    problems: list[str] = []
+    for folder in (restored, clear):
+        if not folder.is_dir():
+            raise KitError(f"{folder}: no such folder")
+    by_stem, found = _index(_pictures(clear), problems), []
+    for path in _pictures(restored):
+        partner = _match(bare(path.stem), by_stem, many=True)
+        if partner is None:
+            problems.append(f"{path}: has no partner in {clear}")
+        else:
+            found.append((path, partner))
+    if problems or not found:
+        raise KitError("\n  ".join(problems) or f"{restored}: holds no pictures")
+    return found
+
+
 def listing(folder: Path) -> Listing:
     """Match the pairs of `folder` by name. Nothing is opened; sizes and contents are `check`'s."""
     folder = Path(folder)

@@ -28,7 +28,14 @@ class Restorer(Network):
 
     @classmethod
     def load(cls, path: Path, genotype: Genotype | None = None) -> Restorer:
-        """Read what `save` wrote. With `genotype` given, a file of another genotype is refused."""
+        """Read what `save` wrote: the file, or the folder of a run or of a bundle that holds it.
+
+        With `genotype` given, a file of another genotype is refused.
+        """
+        path = Path(path)
+        if path.is_dir():
+            places = (path / "restorer.safetensors", path / "04_retrain" / "restorer.safetensors")
+            path = next((place for place in places if place.is_file()), places[0])
         saved = checkpoint.load(path)
         if not {"genotype", "weights"} <= saved.keys():
             raise KitError(
