@@ -16,6 +16,7 @@ from hbl_lib.runs import STAGES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+TASKS = ("llie_lol", "derain")
 SAME = ("00_data/splits.json", "02_loss_search/loss.yaml", "03_architecture_search/genotype.yaml")
 
 
@@ -25,7 +26,9 @@ def run(*words, **environment):
 
 
 def make(results, *words):
-    return run("make", "reproduce", "PROFILE=smoke", f"RESULTS={results}", f"PYTHON={sys.executable}", *words)
+    """A task of the paper and one of one's own, side by side."""
+    tasks = ("TASKS=llie_lol derain", "JOBS=2", "PROFILE=smoke")
+    return run("make", "reproduce", *tasks, f"RESULTS={results}", f"PYTHON={sys.executable}", *words)
 
 
 @pytest.fixture(scope="session")
@@ -44,10 +47,11 @@ def test_the_chain_ends_with_the_path_of_the_report(chain):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_leaves_metrics_a_manifest_and_its_executed_notebook(chain, stage):
-    folder = chain[0] / "llie_lol" / stage
+@pytest.mark.parametrize("task", TASKS)
+def test_every_stage_leaves_metrics_a_manifest_and_its_executed_notebook(chain, task, stage):
+    folder = chain[0] / task / stage
     metrics = files.read_json(folder / "metrics.json")
-    assert (metrics["profile"], metrics["task"], metrics["stage"]) == ("smoke", "llie_lol", stage)
+    assert (metrics["profile"], metrics["task"], metrics["stage"]) == ("smoke", task, stage)
     manifest = files.read_json(folder / "manifest.json")
     assert manifest["outputs"]["metrics.json"] == files.sha256(folder / "metrics.json")
     assert (folder / f"{stage}.ipynb").is_file()
@@ -65,6 +69,7 @@ def test_the_report_shows_every_result_beside_the_published_row_and_loads_nothin
     measured = files.read_json(chain[0] / "llie_lol/05_evaluate/metrics.json")
     for row in ("degraded", "color_matrix", "restored"):
         assert f"{measured[row]['psnr']:.2f}" in page or f"{measured[row]['psnr']:.4g}" in page
+    assert "This task is not in the paper" in page and "rain is added" in page
     assert "24.16" in page and "0.8663" in page
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=[\"']?(https?:)?//", page)
     assert "<script" not in page
@@ -90,15 +95,15 @@ def test_scenes_named_later_make_the_chain_deal_the_lists_again(tmp_path):
     assert "groups.json" in run(sys.executable, *words)[1]
 
 
-def test_the_stages_give_the_same_bytes_without_jupyter(chain, tmp_path):
+@pytest.mark.parametrize("task", TASKS)
+def test_the_stages_give_the_same_bytes_alone_as_side_by_side_in_jupyter(chain, tmp_path, task):
+    words = ("--task", task, "--profile", "smoke", "--results", str(tmp_path))
     for stage in STAGES:
-        code, text = run(
-            sys.executable, "-m", "hbl_lib", "stage", stage, "--profile", "smoke", "--results", str(tmp_path)
-        )
+        code, text = run(sys.executable, "-m", "hbl_lib", "stage", stage, *words)
         assert code == 0, text
     names = [*SAME, *(f"{stage}/metrics.json" for stage in STAGES)]
     for name in names:
-        one, other = chain[0] / "llie_lol" / name, tmp_path / "smoke/llie_lol" / name
+        one, other = chain[0] / task / name, tmp_path / "smoke" / task / name
         assert one.read_bytes() == other.read_bytes(), name
 
 
