@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hbl_lib.data import Crops, Pictures
 from hbl_lib.errors import KitError
 from hbl_lib.pairs import Pair
 
-SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+SHARED = Path(os.environ.get("HBL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 def store(root: Path, degraded: list[np.ndarray], clear: list[np.ndarray]) -> Pictures:
@@ -122,6 +123,6 @@ def test_a_broken_picture_is_named_before_the_first_step(tmp_path):
 )
 def test_real_data_sets_are_sound(name, count):
     if not (SHARED / name).is_dir():
-        pytest.skip(f"{SHARED / name} is not there")
+        pytest.skip(f"{SHARED / name} is not there; HBL_DATA names the folder of real pairs")
     found = pairs.check(SHARED / name)
     assert (len(pairs.listing(SHARED / name).pairs), len(found.pairs), found.problems) == (count, count, [])
