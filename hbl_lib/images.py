@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +17,33 @@ from .files import write_atomically
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in reading a picture into a KitError that names the file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise KitError(f"{path}: no such picture") from None
+    except IsADirectoryError:
+        raise KitError(f"{path}: is a folder; name the pictures in it") from None
+    except UnidentifiedImageError:
+        raise KitError(f"{path}: not a picture that can be read") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise KitError(f"{path}: the picture is broken: {error}. Replace or remove it.") from None
+
+
 def read(path: Path) -> np.ndarray:
     """Read an 8-bit picture as (H, W, 3) uint8 in RGB: RGB, grey, palette, or opaque RGBA.
 
     Other modes, 16 bits, transparency and broken files are KitErrors that name the file.
     """
-    try:
-        with Image.open(path) as opened:
-            if opened.mode not in ("RGB", "L", "P", "RGBA") or ";16" in str(opened.tile):
-                kind = "16 bits a channel" if "16" in f"{opened.mode}{opened.tile}" else f"mode {opened.mode}"
-                raise KitError(f"{path}: a picture of {kind}; convert it to 8-bit RGB first")
-            if opened.has_transparency_data and opened.convert("RGBA").getextrema()[3][0] < 255:
-                raise KitError(f"{path}: a picture with transparent places; convert it to 8-bit RGB first")
-            return np.asarray(opened.convert("RGB"))
-    except FileNotFoundError:
-        raise KitError(f"{path}: no such picture") from None
-    except UnidentifiedImageError:
-        raise KitError(f"{path}: not a picture that can be read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise KitError(f"{path}: the picture is broken: {error}. Replace or remove it.") from None
+    with told(path), Image.open(path) as opened:
+        if opened.mode not in ("RGB", "L", "P", "RGBA") or ";16" in str(opened.tile):
+            kind = "16 bits a channel" if "16" in f"{opened.mode}{opened.tile}" else f"mode {opened.mode}"
+            raise KitError(f"{path}: a picture of {kind}; convert it to 8-bit RGB first")
+        if opened.has_transparency_data and opened.convert("RGBA").getextrema()[3][0] < 255:
+            raise KitError(f"{path}: a picture with transparent places; convert it to 8-bit RGB first")
+        return np.asarray(opened.convert("RGB"))
 
 
 def size(path: Path) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import KitError
 from .files import write_atomically
-from .images import SUFFIXES
+from .images import SUFFIXES, told
 
 ORIENTATION = 0x0112  # EXIF's tag
 UPRIGHT = {
@@ -77,9 +77,8 @@ def _has_sixteen_bits(content: bytes, opened: Image.Image | None) -> bool:
 
 def read(path: Path) -> Picture:
     """Read one picture. Animations, 32-bit and broken files are KitErrors that name the file."""
-    path = Path(path)
-    try:
-        content = path.read_bytes()
+    with told(path):
+        content = Path(path).read_bytes()
         try:
             opened = Image.open(io.BytesIO(content))
         except UnidentifiedImageError:
@@ -90,12 +89,6 @@ def read(path: Path) -> Picture:
         if opened is None:
             raise KitError(f"{path}: not a picture that can be read")
         return _from_pillow(path, opened)
-    except FileNotFoundError:
-        raise KitError(f"{path}: no such picture") from None
-    except IsADirectoryError:
-        raise KitError(f"{path}: is a folder; name the pictures in it") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise KitError(f"{path}: the picture is broken: {error}. Replace or remove it.") from None
 
 
 def _from_pillow(path: Path, opened: Image.Image) -> Picture:
