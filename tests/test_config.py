@@ -144,3 +144,16 @@ def test_a_rate_can_be_written_as_people_write_it(rate):
 def test_an_infinite_rate_is_refused():
     with pytest.raises(KitError, match=r"retrain\.rate"):
         smoke("retrain.rate=.inf")
+
+
+def test_a_task_file_may_override_single_parameters_of_a_profile(tmp_path, monkeypatch):
+    shutil.copytree(config.PARAMS, tmp_path / "params")
+    monkeypatch.setattr(config, "PARAMS", tmp_path / "params")
+    path = tmp_path / "params/tasks/mine.yaml"
+    path.write_text("title: Mine\ndegradation: rain\ndata: folder\nsettings: {smoke: retrain.steps=9}\n")
+    assert (config.load("smoke", "mine").retrain.steps, config.load("smoke", "mine").task.data) == (9, "folder")
+    assert config.load("smoke", "mine", overrides="retrain.steps=7").retrain.steps == 7
+    assert config.load("quick", "mine").retrain.steps == config.load("quick", "derain").retrain.steps
+    path.write_text("title: Mine\ndegradation: rain\nsettings: {smok: retrain.steps=9}\n")
+    with pytest.raises(KitError, match=r"mine\.yaml: settings: expected profile"):
+        config.load("smoke", "mine")
