@@ -9,14 +9,14 @@ import shlex
 import sys
 from pathlib import Path
 
+import yaml
+
 PROFILE = config.get("profile") or "quick"
 TASKS = str(config.get("tasks") or "llie_lol").split()
 SEEDS = str(config["seeds"] if config.get("seeds") is not None else 0).split()
 RESULTS = config.get("results") or "results"
 DEFAULTS = {"data": "", "device": "auto", "overrides": ""}
 OPTIONS = {name: shlex.quote(str(value if config.get(name) is None else config[name])) for name, value in DEFAULTS.items()}
-FOLDER_OF_PAIRS = Path(config.get("data") or "").expanduser()
-PAIRS = [*FOLDER_OF_PAIRS.glob("*/*"), *FOLDER_OF_PAIRS.glob("groups.json")] if config.get("data") else []
 FOLDER = f"{RESULTS}/{PROFILE}"
 # A run's folder in FOLDER: a task's own for the first seed, a member of it for each further one.
 RUNS = {task if seed == SEEDS[0] else f"{task}/seed_{seed}": seed for task in TASKS for seed in SEEDS}
@@ -47,6 +47,13 @@ def made(stage):
     return [f"{FOLDER}/{{run}}/{stage}/{name}" for name in ["metrics.json", "manifest.json", *CHAIN[stage][1]]]
 
 
+def pictures(names):
+    """The files of the folder of pairs that a task works on; none for the embedded pictures."""
+    task = yaml.safe_load(Path(f"params/tasks/{names.run.split('/')[0]}.yaml").read_text())
+    folder = Path(config.get("data") or task.get("data", "embedded")).expanduser()
+    return sorted(map(str, [*folder.glob("*/*"), *folder.glob("groups.json")]))
+
+
 wildcard_constraints:
     run=r"[^/]+(/seed_\d+)?",
 
@@ -69,7 +76,7 @@ for stage, (reads, _) in CHAIN.items():
                 f"params/tasks/{names.run.split('/')[0]}.yaml",
             ],
             earlier=[path for read in reads for path in made(read)],
-            pictures=sorted(map(str, PAIRS)) if stage == "00_data" else [],
+            pictures=pictures if stage == "00_data" else [],
         output:
             made(stage),
             notebook=f"{FOLDER}/{{run}}/{stage}/{stage}.ipynb",

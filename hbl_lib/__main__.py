@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,13 +44,14 @@ def _check(arguments: argparse.Namespace) -> int:
         raise KitError(
             f"DATA is one task's, but TASKS names {len(tasks)}: {arguments.tasks}. Say which: TASKS=llie_lol"
         )
-    for task in tasks:
+    for task, seed in itertools.product(tasks, map(int, seeds)):
+        arguments.seed = seed
         run = _open(arguments, task)
-        if run.params.task.data != "embedded":
+        say(run.describe())
+        if seed == int(seeds[0]) and run.params.task.data != "embedded":
             params, found = run.params, pairs.require_sound(pairs.check(run.data_root))
             splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
             data.require_large_enough(params, run.data_root, found)
-        say(run.describe())
     return 0
 
 
@@ -71,19 +74,23 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from . import metrics, perceptual
 
     scores = metrics.score_folders(arguments.restored, arguments.clear, perceptual.lpips_metric())
-    if arguments.json:
-        files.write_json(arguments.json, scores)
     for row in [*scores["per_image"], {"picture": f"mean of {scores['images']}", **scores["mean"]}]:
         lpips = "not measured" if row["lpips"] is None else f"{row['lpips']:.4f}"
         say(f"{row['picture']:40} {row['psnr']:7.2f} dB  SSIM {row['ssim']:.4f}  LPIPS {lpips}")
     say(scores["protocol"])
+    if scores["not_restored"]:
+        say(f"{len(scores['not_restored'])} pictures of {arguments.clear} have no restored one")
+    if arguments.json:
+        for row in (*scores["per_image"], scores["mean"]):
+            row["psnr"] = row["psnr"] if math.isfinite(row["psnr"]) else None  # of equal pictures; JSON has no infinity
+        files.write_json(arguments.json, scores)
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
     from . import export
 
-    say(str(export.bundle(_open(arguments, arguments.task), arguments.out, not arguments.no_onnx)))
+    say(str(export.bundle(arguments.run, arguments.out, not arguments.no_onnx)))
     return 0
 
 
@@ -104,15 +111,15 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--profile", default="quick", help="how much compute: smoke, quick, paper (default: quick)")
-    options.add_argument("--seed", type=int, default=0)
     options.add_argument("--data", default="", help="a folder of pairs in place of the task's data")
     options.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     options.add_argument("--results", default="results", help="results folder (default: results)")
-    options.add_argument("--member", default="", help="a run beside the task's first: the subfolder it writes to")
     options.add_argument("--overrides", default="", help="section.key=value, separated by commas")
     stage = commands.add_parser("stage", parents=[options], help="run one stage without Jupyter")
     stage.add_argument("name", help=", ".join(runs.STAGES))
     stage.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
+    stage.add_argument("--seed", type=int, default=0, help="of initial weights, crops and samples (default: 0)")
+    stage.add_argument("--member", default="", help="a run beside the task's first: the subfolder it writes to")
     stage.set_defaults(act=_stage)
     restore = commands.add_parser("restore", help="restore pictures of any size and mode")
     weights = restore.add_mutually_exclusive_group(required=True)
@@ -128,15 +135,15 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("clear", type=Path)
     evaluate.add_argument("--json", type=Path, help="write the scores to this file too")
     evaluate.set_defaults(act=_evaluate)
-    export = commands.add_parser("export", parents=[options], help="write a run's restorer as one folder, with ONNX")
-    export.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
+    export = commands.add_parser("export", help="write a run's restorer as one folder, with ONNX")
+    export.add_argument("--run", type=Path, required=True, help="folder of a run (results/PROFILE/TASK)")
     export.add_argument("--out", type=Path, required=True, help="the folder to make")
     export.add_argument("--no-onnx", action="store_true", help="leave the ONNX file out")
     export.set_defaults(act=_export)
     check = commands.add_parser("check", parents=[options], help="check parameters and data before a run")
     check.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
     check.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
-    check.set_defaults(act=_check)
+    check.set_defaults(act=_check, member="")
     look = commands.add_parser("data", help="look at a folder of pairs").add_subparsers(required=True, metavar="WHAT")
     check = look.add_parser("check", help="say what a folder holds and what is wrong with it")
     check.add_argument("folder", type=Path)

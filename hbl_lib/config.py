@@ -115,7 +115,7 @@ class TaskParams(Section):
 
     name: str
     title: str
-    degradation: str = Field(description="the physical model that degrades the embedded pictures")
+    degradation: str = Field("", description="the physical model that degrades the embedded pictures, or a folder's")
     ranges: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
         {}, description="of its parameters, [low, high], where not its own"
     )
@@ -126,14 +126,17 @@ class TaskParams(Section):
 
     @model_validator(mode="after")
     def _degradation_is_known(self) -> TaskParams:
+        if self.degradation == "" and self.data != "embedded":
+            return self  # unknown, as that of a folder may be
         if self.degradation not in MODELS:
-            raise ValueError(f"no degradation '{self.degradation}'.{nearest(self.degradation, MODELS)}")
-        known = MODELS[self.degradation].RANGES
-        for name, (low, high) in self.ranges.items():
-            if name not in known:
-                raise ValueError(f"ranges: {self.degradation} has no '{name}'.{nearest(name, known)}")
-            if low > high or (known[name].log and low <= 0):
-                raise ValueError(f"ranges: {name}: [{low}, {high}] is not a range it can be drawn from")
+            raise ValueError(
+                f"no degradation '{self.degradation}'; there are: {', '.join(MODELS)}."
+                f"{nearest(self.degradation, MODELS)}"
+            )
+        try:
+            MODELS[self.degradation].ranges(self.ranges)
+        except KitError as error:
+            raise ValueError(f"ranges: {error}") from None
         return self
 
 
@@ -166,6 +169,27 @@ def _read(kind: str, name: str) -> dict[str, Any]:
     return data
 
 
+def _assign(section: dict[str, Any], key: str, value: Any) -> None:
+    """Set a parameter; steps take the place of epochs, and the other way round."""
+    section[key] = value
+    section.pop({"steps": "epochs", "epochs": "steps"}.get(key), None)
+
+
+def _settle(data: dict[str, Any], settings: Any, profile: str, source: str) -> None:
+    """Put a task's own settings for `profile`, {profile: {section: {key: value}}}, into nested `data`."""
+    shape = "expected {profile: {section: {key: value}}}, such as {quick: {retrain: {steps: 900}}}"
+    if not isinstance(settings, dict) or not all(isinstance(sections, dict) for sections in settings.values()):
+        raise KitError(f"{source}: settings: {shape}")
+    for name in settings:
+        if name not in names("profiles"):
+            raise KitError(f"{source}: settings: no profile '{name}'.{nearest(str(name), names('profiles'))}")
+    for section, values in settings.get(profile, {}).items():
+        if not isinstance(values, dict) or section == "task" or not isinstance(data.get(section), dict):
+            raise KitError(f"{source}: settings: {profile}: {section} is no section of parameters; {shape}")
+        for key, value in values.items():
+            _assign(data[section], key, value)
+
+
 def _override(data: dict[str, Any], assignment: str) -> None:
     """Apply "section.key=value" (YAML value) to nested `data`."""
     key, equals, text = assignment.partition("=")
@@ -185,9 +209,7 @@ def _override(data: dict[str, Any], assignment: str) -> None:
         raise KitError(f"override {assignment!r}: {text!r} is not a YAML value") from None
     with contextlib.suppress(TypeError, ValueError):
         value = float(value) if isinstance(value, str) else value  # YAML 1.1 reads 1e-3 as text
-    data[last] = value
-    for other in {"steps": "epochs", "epochs": "steps"}.get(last, "").split():
-        data.pop(other, None)
+    _assign(data, last, value)
 
 
 def _explain(error: ValidationError, source: str) -> str:
@@ -212,17 +234,15 @@ def load(profile: str, task: str, seed: int = 0, data: str = "", overrides: str 
     """Merge params/profiles/PROFILE.yaml, params/tasks/TASK.yaml and the overrides, and check the whole.
 
     `data`: a folder of pairs in place of the task's own data. `overrides`: "section.key=value", separated by commas.
-    A task file may hold overrides of its own for some profiles: `settings: {PROFILE: overrides}`.
+    A task file may hold settings of its own: `settings: {PROFILE: {section: {key: value}}}`.
     """
     chosen = {"name": task, **_read("tasks", task)}
     settings = chosen.pop("settings", {})
-    if not isinstance(settings, dict) or not settings.keys() <= set(names("profiles")):
-        raise KitError(f"{PARAMS}/tasks/{task}.yaml: settings: expected profile: section.key=value")
     merged: dict[str, Any] = {"profile": profile, "seed": seed, **_read("profiles", profile), "task": chosen}
     if data:
         chosen["data"] = data
-    given = f"{settings.get(profile, '')},{overrides}"
-    for assignment in filter(None, (part.strip() for part in given.split(","))):
+    _settle(merged, settings, profile, f"params/tasks/{task}.yaml")
+    for assignment in filter(None, (part.strip() for part in overrides.split(","))):
         _override(merged, assignment)
     try:
         return Params.model_validate(merged)

@@ -48,7 +48,7 @@ class Pictures:
 
     def valid(self, index: int) -> np.ndarray | None:
         """Where the metrics of pair `index` count, (H, W) bool; None: everywhere."""
-        return self.pairs[index].read_valid(self.root)
+        return self.pairs[index].read_valid(self.root, self._decode)
 
     def tensors(self, index: int) -> tuple[Tensor, Tensor]:
         """Degraded and clear of pair `index`, (1, 3, H, W) in [0, 1] each."""
@@ -96,7 +96,7 @@ def require_large_enough(params: Params, root: Path, pairs: list[Pair]) -> None:
     sections = {name: getattr(params, name).crop for name in CROPPED}
     section = max(sections, key=sections.__getitem__)
     for pair in pairs:
-        height, width = images.size(root / pair.degraded)
+        height, width = pair.size(root)
         if min(height, width) < sections[section]:
             raise KitError(_too_small(pair, width, height, sections[section], section))
 

@@ -2,7 +2,8 @@
 
 Pictures are (N, 3, H, W) in [0, 1], RGB. Every model has RANGES, from which `draw` takes its parameters; a task file
 may narrow or move them. HADAMARD says whether the model is a product of the clear picture and a factor, as HBL's
-Section 2.1 has it, whether light is added to that product, or neither.
+Section 2.1 has it, with light added or not; FORM says it in words. Haze, water and rain act on display values, as the
+public data sets were made; low light acts on linear light.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .errors import KitError, nearest
+
 
 class Range(NamedTuple):
-    """Where a parameter is drawn from: uniformly, or uniformly in its logarithm."""
+    """Where a parameter is drawn from: uniformly, or uniformly in its logarithm. A task's range stays within bounds."""
 
     low: float
     high: float
     log: bool = False
+    bounds: tuple[float, float] = (0, math.inf)
 
     def at(self, share: float) -> float:
         """The value at `share`, 0 to 1, of the way from low to high."""
@@ -63,10 +67,24 @@ class Degradation:
 
     RANGES: ClassVar[Mapping[str, Range]]
     EQUATION: ClassVar[str]
-    HADAMARD: ClassVar[str]
+    FORM: ClassVar[str]  # in words, what it has of a Hadamard product
+    HADAMARD: ClassVar[bool] = True
     DEPTH: ClassVar[bool] = False  # whether depth decides where it is strong
 
     values: Mapping[str, float] = field(default_factory=dict, kw_only=True)
+
+    @classmethod
+    def ranges(cls, given: Mapping[str, Any]) -> dict[str, Range]:
+        """RANGES with those `given`, name -> (low, high), in their place; one that can't be is named in a KitError."""
+        chosen = dict(cls.RANGES)
+        for name, (low, high) in given.items():
+            if name not in chosen:
+                raise KitError(f"{cls.__name__} has no parameter '{name}'.{nearest(name, chosen)}")
+            least, most = chosen[name].bounds
+            if not least <= low <= high <= most:
+                raise KitError(f"{name}: [{low}, {high}] is not a range within [{least}, {most}]")
+            chosen[name] = chosen[name]._replace(low=low, high=high)
+        return chosen
 
     @classmethod
     def draw(
@@ -81,13 +99,9 @@ class Degradation:
 
         `depth`: (1, 1, height, width), relative to the farthest point; without one it is generated.
         """
-        bounds = {
-            name: known._replace(low=low, high=high)
-            for name, known in cls.RANGES.items()
-            for low, high in [(ranges or {}).get(name, known[:2])]
-        }
-        shares = torch.rand(len(bounds), generator=generator).tolist()
-        values = {name: bound.at(share) for (name, bound), share in zip(bounds.items(), shares, strict=True)}
+        chosen = cls.ranges(ranges or {})
+        shares = torch.rand(len(chosen), generator=generator).tolist()
+        values = {name: known.at(share) for (name, known), share in zip(chosen.items(), shares, strict=True)}
         if cls.DEPTH and depth is None:
             depth = generated_depth(height, width, generator)
         return cls.of(values, height, width, generator, depth)
@@ -126,14 +140,14 @@ class LowLight(Degradation):
     """
 
     RANGES: ClassVar = {
-        "level": Range(0.016, 0.024, log=True),
-        "swing": Range(2.5, 4.5),
-        "gamma": Range(2.0, 2.4),
-        "photons": Range(5_000, 20_000, log=True),
-        "read_noise": Range(0.0002, 0.001, log=True),
+        "level": Range(0.016, 0.024, log=True, bounds=(1e-6, 1)),
+        "swing": Range(2.5, 4.5, bounds=(1, 100)),
+        "gamma": Range(2.0, 2.4, bounds=(0.5, 5)),
+        "photons": Range(5_000, 20_000, log=True, bounds=(1, 1e9)),
+        "read_noise": Range(0.0002, 0.001, log=True, bounds=(1e-9, 1)),
     }
     EQUATION = "y = (v u^gamma + shot + read)^(1/gamma)"
-    HADAMARD = "a Hadamard product, with noise"
+    FORM = "a Hadamard product, with noise"
 
     illumination: Tensor
     gamma: float
@@ -169,9 +183,9 @@ class Haze(Degradation):
     farthest point; A as in RESIDE (Li et al. 2019).
     """
 
-    RANGES: ClassVar = {"thickness": Range(1.2, 2.6), "airlight": Range(0.7, 1.0)}
+    RANGES: ClassVar = {"thickness": Range(1.2, 2.6), "airlight": Range(0.7, 1.0, bounds=(0, 1))}
     EQUATION = "y = u t + A (1 - t), t = exp(-beta depth)"
-    HADAMARD = "a Hadamard product, with light added"
+    FORM = "a Hadamard product, with light added"
     DEPTH = True
 
     transmission: Tensor
@@ -212,13 +226,13 @@ class Underwater(Degradation):
         "attenuation_green": Range(0.06, 0.25),
         "attenuation_blue": Range(0.04, 0.25),
         "ratio": Range(0.8, 1.4),
-        "veil_red": Range(0.02, 0.2),
-        "veil_green": Range(0.3, 0.7),
-        "veil_blue": Range(0.3, 0.8),
+        "veil_red": Range(0.02, 0.2, bounds=(0, 1)),
+        "veil_green": Range(0.3, 0.7, bounds=(0, 1)),
+        "veil_blue": Range(0.3, 0.8, bounds=(0, 1)),
         "read_noise": Range(0.0, 0.01),
     }
     EQUATION = "y_c = u_c exp(-a_c z) + B_c (1 - exp(-b_c z)) + read, for each channel c"
-    HADAMARD = "a Hadamard product for each channel, with light added"
+    FORM = "a Hadamard product for each channel, with light added"
     DEPTH = True
 
     direct: Tensor
@@ -250,17 +264,18 @@ class Rain(Degradation):
     """Rain streaks added to the picture: y = u + s, clipped to [0, 1] (Li et al. 2016, Yang et al. 2017).
 
     streaks: s, (1, 1, H, W), at least 0. RANGES: drops a pixel; length in pixels; angle in degrees from the vertical;
-    brightness of a streak's middle.
+    brightness of the brightest streak, along its middle (each has an even share of it).
     """
 
     RANGES: ClassVar = {
-        "density": Range(0.0015, 0.004),
-        "length": Range(15, 40),
-        "angle": Range(-30, 30),
-        "brightness": Range(0.4, 0.8),
+        "density": Range(0.0015, 0.004, bounds=(0, 1)),
+        "length": Range(15, 40, bounds=(1, 200)),
+        "angle": Range(-30, 30, bounds=(-90, 90)),
+        "brightness": Range(0.4, 0.8, bounds=(0, 1)),
     }
     EQUATION = "y = u + s"
-    HADAMARD = "not a Hadamard product: rain is added"
+    FORM = "not a Hadamard product: rain is added"
+    HADAMARD = False
 
     streaks: Tensor
 

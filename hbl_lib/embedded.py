@@ -28,6 +28,7 @@ class Photograph(NamedTuple):
 
 
 PRINCIPAL_OFFSET = 31.086  # pixels between the principal points of the stereo pair, from its calibration
+DRAWN = "degradations.json"  # what 00_data calls the record of drawn parameters
 STEREO = "Middlebury stereo 2014, Scharstein et al."
 PHOTOGRAPHS = (
     Photograph("astronaut", "astronaut", "scikit-image", "astronaut", "NASA", "public domain"),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from . import files
 from .errors import KitError
 from .restorer import Restorer
-from .runs import Run
 
 OPSET = 18
 # file in the bundle -> (stage, file) of the run
@@ -27,22 +28,16 @@ PARTS = {
 }
 
 
-class _AnySize(nn.Module):
-    """A restorer whose padding is by indices, so that one graph serves every size."""
-
-    def __init__(self, restorer: Restorer):
-        super().__init__()
-        self.restorer = restorer
-
-    @staticmethod
-    def _reflected(side: int) -> Tensor:
-        at = torch.arange(4 * ((side + 3) // 4))
-        return torch.where(at < side, at, 2 * (side - 1) - at).clamp(0)
-
-    def forward(self, degraded: Tensor) -> Tensor:
-        height, width = degraded.shape[-2:]
-        padded = degraded.index_select(2, self._reflected(height)).index_select(3, self._reflected(width))
-        return self.restorer(padded)[..., :height, :width]
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Only errors from the logger of that name."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def onnx(restorer: Restorer, path: Path) -> None:
@@ -52,12 +47,10 @@ def onnx(restorer: Restorer, path: Path) -> None:
     """
     example = torch.rand(1, 3, 64, 72, generator=torch.Generator().manual_seed(0))
     free = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-    module = _AnySize(restorer).cpu().eval()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
+    with _quiet("torch.onnx"), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter's own deprecations
         program = torch.onnx.export(
-            module,
+            copy.deepcopy(restorer).cpu().eval(),
             (example,),
             dynamo=True,
             verbose=False,
@@ -69,19 +62,26 @@ def onnx(restorer: Restorer, path: Path) -> None:
     files.write_atomically(path, lambda name: program.save(name))
 
 
-def bundle(run: Run, out: Path, with_onnx: bool = True) -> Path:
-    """Write a run's restorer into the new folder `out`, whole or not at all; `Restorer.load(out)` reads it back."""
-    out = Path(out)
+def bundle(run: Path, out: Path, with_onnx: bool = True) -> Path:
+    """Write the restorer of the run folder `run` into the new folder `out`, whole or not at all.
+
+    `Restorer.load(out)` reads it back. A run whose files are not of one making is refused.
+    """
+    run, out = Path(run), Path(out)
     if out.exists():
         raise KitError(f"{out}: is there already. Name a folder that is not, or remove it.")
-    sources = {name: run.output(*place) for name, place in PARTS.items()}
+    manifests = {stage: files.read_json(run / stage / "manifest.json") for stage in ("04_retrain", "05_evaluate")}
+    for stage, manifest in manifests.items():
+        for name, digest in manifest["inputs"].items():
+            if not (run / name).is_file() or files.sha256(run / name) != digest:
+                raise KitError(f"{run / name}: is not what {stage} has read. Run the stages after it again.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as made:
         folder = Path(made) / out.name
         folder.mkdir()
-        for name, source in sources.items():
-            shutil.copyfile(source, folder / name)
-        files.write_yaml(folder / "task.yaml", run.params.task.model_dump())
+        for name, (stage, file) in PARTS.items():
+            shutil.copyfile(run / stage / file, folder / name)
+        files.write_yaml(folder / "task.yaml", manifests["04_retrain"]["parameters"]["task"])
         if with_onnx:
             onnx(Restorer.load(folder / "restorer.safetensors"), folder / "restorer.onnx")
         folder.rename(out)

@@ -1,4 +1,4 @@
-"""Pictures on disk: the one place that opens and writes them."""
+"""8-bit RGB pictures on disk, which is what the stages work on; `modes` has those of any other kind."""
 
 from __future__ import annotations
 
@@ -55,10 +55,15 @@ def size(path: Path) -> tuple[int, int]:
         raise KitError(f"{path}: not a picture that can be read: {error}") from None
 
 
-def write(path: Path, picture: np.ndarray) -> None:
-    """Write (H, W, 3) uint8 RGB, atomically, in the format of the suffix."""
+def require_suffix(path: Path) -> None:
+    """Refuse a name that says no format that can be written."""
     if Path(path).suffix.lower() not in SUFFIXES:
         raise KitError(f"{path}: can't be written: name a picture with one of {', '.join(SUFFIXES)}")
+
+
+def write(path: Path, picture: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB, atomically, in the format of the suffix."""
+    require_suffix(path)
     options = {"compress_level": 1} if Path(path).suffix.lower() == ".png" else {}  # much faster, a little larger
     write_atomically(path, lambda name: Image.fromarray(picture).save(name, **options))
 

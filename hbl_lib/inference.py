@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from . import images, modes
 from .errors import KitError
@@ -15,18 +16,46 @@ from .progress import Progress
 
 
 @torch.no_grad()
+def _forward(restorer: nn.Module, degraded: Tensor) -> Tensor:
+    """(1, 3, H, W) through the restorer, on its own device; a picture too large for the memory is a KitError."""
+    try:
+        return restorer(degraded.to(next(restorer.parameters()).device)).cpu()
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+            raise
+        height, width = degraded.shape[-2:]
+        raise KitError(
+            f"a picture of {width}x{height} does not fit into the memory; reduce it, or restore it elsewhere"
+        ) from None
+
+
 def restore(restorer: nn.Module, degraded: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> restored (H, W, 3) uint8, on the restorer's own device."""
-    device = next(restorer.parameters()).device
-    return images.to_picture(restorer(images.to_tensor(degraded).to(device)))
+    return images.to_picture(_forward(restorer, images.to_tensor(degraded)))
 
 
-@torch.no_grad()
 def restore_any(restorer: nn.Module, degraded: modes.Picture) -> modes.Picture:
     """A picture of any mode -> restored, of the same size and mode; transparency is kept as it is."""
-    device = next(restorer.parameters()).device
-    tensor = torch.from_numpy(degraded.rgb).permute(2, 0, 1)[None].to(device)
-    return degraded.with_rgb(restorer(tensor)[0].permute(1, 2, 0).cpu().numpy())
+    tensor = torch.from_numpy(degraded.rgb).permute(2, 0, 1)[None]
+    return degraded.with_rgb(_forward(restorer, tensor)[0].permute(1, 2, 0).numpy())
+
+
+def _targets(files: Sequence[Path], out: Path, overwrite: bool) -> list[Path]:
+    """Where each picture goes; what can't go there is a KitError before any picture is restored."""
+    targets = [Path(out) / Path(file).name for file in files]
+    names = Counter(targets)
+    for file, target in zip(files, targets, strict=True):
+        images.require_suffix(file)
+        if names[target] > 1:
+            raise KitError(
+                f"{file}: another picture is called {target.name} too; restore them into folders of their own"
+            )
+        if target.exists():
+            itself = Path(file).exists() and target.samefile(file)
+            if itself or not overwrite:
+                hint = "" if itself else " or say --overwrite"
+                raise KitError(f"{target}: is there already. Choose another folder for --out{hint}.")
+    return targets
 
 
 def restore_files(restorer: nn.Module, files: Sequence[Path], out: Path, overwrite: bool = False) -> list[Path]:
@@ -35,21 +64,12 @@ def restore_files(restorer: nn.Module, files: Sequence[Path], out: Path, overwri
     Nothing there is overwritten without `overwrite`, an input never. Pictures that can't be read are passed over
     until the others are done, and then told in one KitError.
     """
-    targets = [Path(out) / Path(file).name for file in files]
-    for file, target in zip(files, targets, strict=True):
-        if targets.count(target) > 1:
-            raise KitError(
-                f"{file}: another picture is called {target.name} too; restore them into folders of their own"
-            )
-        if target.exists() and (not overwrite or target.samefile(file)):
-            hint = "" if target.samefile(file) else " or say --overwrite"
-            raise KitError(f"{target}: is there already. Choose another folder for --out{hint}.")
-    problems = []
+    targets, problems = _targets(files, out, overwrite), []
     for index in Progress("pictures restored", len(files)):
         try:
             modes.write(targets[index], restore_any(restorer, modes.read(files[index])))
         except KitError as error:
-            problems.append(str(error))
+            problems.append(f"{files[index]}: {str(error).removeprefix(f'{files[index]}: ')}")
     if problems:
         raise KitError(f"{len(problems)} of {len(files)} pictures were not restored:\n  " + "\n  ".join(problems))
     return targets

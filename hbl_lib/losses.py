@@ -84,6 +84,12 @@ def laplacian(restored: Tensor, _clear: Tensor) -> Tensor:
 _FUNCTIONS = {"l1": l1, "l2": l2, "color": color, "ssim": ssim, "tv": tv, "laplacian": laplacian}
 
 
+def published_weights(task: str) -> dict[str, float] | None:
+    """The weights in the authors' public code; None for a task that has none."""
+    known = files.read_yaml(PUBLISHED)["weights"].get(task)
+    return known and {term: float(known[term]) for term in TERMS}
+
+
 @dataclass(frozen=True)
 class FoundLoss:
     """A loss that can be trained with: eight weights, and one trunk layer for each group."""
@@ -100,11 +106,10 @@ class FoundLoss:
     @classmethod
     def published(cls, task: str) -> FoundLoss:
         """The weights and VGG-19 layers in the authors' public code; llie_mit has no published layers."""
-        known = files.read_yaml(PUBLISHED)
-        if task not in known["vgg19_layers"]:
-            raise KitError(f"no published loss for task {task!r}; there are: {', '.join(known['vgg19_layers'])}")
-        weights = {term: float(known["weights"][task][term]) for term in TERMS}
-        return cls(weights, tuple(known["vgg19_layers"][task]), "vgg19")
+        known = files.read_yaml(PUBLISHED)["vgg19_layers"]
+        if task not in known:
+            raise KitError(f"no published loss for task {task!r}; there are: {', '.join(known)}")
+        return cls(published_weights(task), tuple(known[task]), "vgg19")
 
     def write(self, path: Path) -> None:
         """Write loss.yaml."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from . import images, pairs
+from . import images, modes, pairs
 from .errors import KitError
 from .perceptual import LPIPS
 from .progress import Progress
@@ -63,19 +63,22 @@ def score(
 
 
 def score_folders(restored: Path, clear: Path, lpips: LPIPS | None = None) -> dict[str, Any]:
-    """Score the pictures of one folder against those of another, matched by name as pairs are.
+    """Score the pictures of one folder against those of another, matched by name as pairs are, read as `restore` does.
 
-    {"protocol", "images", "mean", "per_image"}; a picture without a partner, or of another size, is a KitError.
+    {"protocol", "images", "mean", "per_image", "not_restored"}; the last names clear pictures without a restored one.
+    A restored picture without a clear one, or of another size, is a KitError.
     """
-    found = pairs.match(restored, clear)
+    found, left = pairs.match(restored, clear)
     per_image = []
     for index in Progress("pictures scored", len(found)):
         one, other = found[index]
+        pictures = (modes.read(path).eight_bits() for path in (one, other))
         try:
-            per_image.append({"picture": one.name, **score(images.read(one), images.read(other), lpips)})
+            per_image.append({"picture": one.name, **score(*pictures, lpips)})
         except KitError as error:
             raise KitError(f"{one.name} and {other.name}: {error}") from None
-    return {"protocol": PROTOCOL, "images": len(found), "mean": mean(per_image), "per_image": per_image}
+    rows = {"mean": mean(per_image), "per_image": per_image, "not_restored": [path.name for path in left]}
+    return {"protocol": f"{PROTOCOL}; transparency is left out", "images": len(found), **rows}
 
 
 def mean(scores: list[dict[str, float | None]]) -> dict[str, float | None]:

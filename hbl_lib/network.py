@@ -107,11 +107,14 @@ class Decoder(nn.Module):
 
 
 def pad_to_multiple(x: Tensor, multiple: int = 4) -> Tensor:
-    """Pad (N, C, H, W) at the right and the bottom: by reflection, or by repetition where a side is too short."""
-    down, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
-    for amount, side, padding in ((down, x.shape[-2], (0, 0, 0, down)), (right, x.shape[-1], (0, right, 0, 0))):
-        if amount:
-            x = F.pad(x, padding, mode="reflect" if amount < side else "replicate")
+    """Pad (N, C, H, W) at the right and the bottom: by reflection; a side too short for it repeats its start.
+
+    By indices, not by F.pad, so that an exported graph serves every size.
+    """
+    for axis in (2, 3):
+        side = x.shape[axis]
+        at = torch.arange(multiple * ((side + multiple - 1) // multiple), device=x.device)
+        x = x.index_select(axis, torch.where(at < side, at, 2 * (side - 1) - at).clamp(0))
     return x
 
 

@@ -67,9 +67,14 @@ class Pair:
         inside = slice(self.border, -self.border or None)
         return degraded, clear[inside, inside]
 
-    def read_valid(self, root: Path) -> np.ndarray | None:
+    def read_valid(self, root: Path, decode: Callable[[Path], np.ndarray] = images.read) -> np.ndarray | None:
         """Where metrics count, (H, W) bool; None: everywhere."""
-        return images.read(root / self.valid)[..., 0] > 127 if self.valid else None
+        return decode(root / self.valid)[..., 0] > 127 if self.valid else None
+
+    def size(self, root: Path) -> tuple[int, int]:
+        """(height, width) of the degraded picture, from the file's header."""
+        height, width = images.size(root / self.degraded)
+        return height, width // self.panels
 
 
 @dataclass
@@ -104,7 +109,7 @@ def find_layout(folder: Path) -> tuple[str, str]:
         return inside[PANELS[0]], inside[PANELS[0]]
     fitting = _fitting(inside)
     if len(fitting) != 1:
-        expected = ", ".join(f"{a}/ and {b}/" for a, b in LAYOUTS)
+        expected = ", ".join(f"{a}/ and {b}/" for a, b in (*LAYOUTS, PANELS))
         found = ", ".join(f"{name}/" for name in inside.values()) or "no subfolder"
         deeper = [name for name in inside.values() if _fitting(_subfolders(folder / name))]
         hint = f" Did you mean {folder / deeper[0]}?" if deeper else ""
@@ -162,22 +167,23 @@ def _groups(folder: Path, clear: list[Path], problems: list[str]) -> dict[str, s
     return groups
 
 
-def match(restored: Path, clear: Path) -> list[tuple[Path, Path]]:
-    """Pictures of two folders, matched by name; one without a partner, or no picture at all, is a KitError."""
-    problems: list[str] = []
+def match(restored: Path, clear: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Restored pictures with their clear ones, matched by name, and the clear ones that none is a restoration of.
+
+    Where no name is the same in both, several restored pictures may begin with the name of one clear one (hazy sets).
+    A restored picture without a clear one, or no picture at all, is a KitError.
+    """
     for folder in (restored, clear):
         if not folder.is_dir():
             raise KitError(f"{folder}: no such folder")
-    by_stem, found = _index(_pictures(clear), problems), []
-    for path in _pictures(restored):
-        partner = _match(bare(path.stem), by_stem, many=True)
-        if partner is None:
-            problems.append(f"{path}: has no partner in {clear}")
-        else:
-            found.append((path, partner))
-    if problems or not found:
+    problems: list[str] = []
+    by_stem, sources = (_index(_pictures(folder), problems) for folder in (clear, restored))
+    many = not by_stem.keys() & sources.keys()
+    partners = {path: _match(stem, by_stem, many) for stem, path in sources.items()}
+    problems += [f"{path}: has no partner in {clear}" for path, partner in partners.items() if partner is None]
+    if problems or not partners:
         raise KitError("\n  ".join(problems) or f"{restored}: holds no pictures")
-    return found
+    return list(partners.items()), sorted(set(by_stem.values()) - set(partners.values()))
 
 
 def listing(folder: Path) -> Listing:
@@ -185,10 +191,7 @@ def listing(folder: Path) -> Listing:
     folder = Path(folder)
     found = Listing(folder, find_layout(folder))
     degraded, clear = (_pictures(folder / name) for name in found.layout)
-    if found.layout[0] == found.layout[1]:
-        names = [f"{found.layout[0]}/{path.name}" for path in degraded]
-        found.pairs = [Pair(name, name, Path(name).stem, panels=3) for name in names]
-        degraded = clear = []
+    panels = 3 if found.layout[0] == found.layout[1] else 1
     by_stem = _index(clear, found.problems)
     _index(degraded, found.problems)
     groups = _groups(folder, clear, found.problems)
@@ -207,12 +210,12 @@ def listing(folder: Path) -> Listing:
         used.add(match)
         group = groups.get(match.stem, match.stem)
         limits = valid.get(match.stem, "")
-        found.pairs.append(
-            Pair(f"{found.layout[0]}/{path.name}", f"{found.layout[1]}/{match.name}", group, valid=limits)
-        )
+        names = (f"{name}/{file.name}" for name, file in zip(found.layout, (path, match), strict=True))
+        found.pairs.append(Pair(*names, group, panels=panels, valid=limits))
     found.problems += [
         f"{found.layout[1]}/{p.name}: has no partner in {found.layout[0]}/" for p in clear if p not in used
     ]
+    found.problems = list(dict.fromkeys(found.problems))
     if not found.pairs:
         found.problems.append(f"no pair of pictures ({', '.join(images.SUFFIXES)}) was found")
     return found
@@ -250,8 +253,8 @@ def _examine(folder: Path, pair: Pair, bordered: bool) -> tuple[Pair, list[str]]
     if np.array_equal(degraded, clear):
         faults.append(f"{pair.degraded} and {pair.clear} are the same picture")
     valid = pair.read_valid(folder)
-    if valid is not None and (valid.shape != (h, w) or not valid.any()):
-        faults.append(f"{pair.valid}: must be as large as {pair.clear} and white somewhere")
+    if valid is not None and (valid.shape != (h, w) or not valid[5:-5, 5:-5].any()):  # SSIM's window has its border
+        faults.append(f"{pair.valid}: must be as large as {pair.clear} and white somewhere, 5 pixels from the edge")
     return pair, faults
 
 
@@ -260,8 +263,8 @@ def sizes(found: Listing) -> list[tuple[str, int]]:
     counts: Counter[str] = Counter()
     for pair in found.pairs:
         with contextlib.suppress(KitError):
-            height, width = images.size(found.folder / pair.degraded)
-            counts[f"{width // pair.panels}x{height}"] += 1
+            height, width = pair.size(found.folder)
+            counts[f"{width}x{height}"] += 1
     return counts.most_common()
 
 

@@ -104,8 +104,8 @@ def notes(folder: Path, seeds: Sequence[str] = ("0",)) -> list[str]:
     task = task_of(folder)
     if task.published_table == "":
         found.append("This task is not in the paper, so there is no published row.")
-    if "not a Hadamard" in MODELS[task.degradation].HADAMARD and task.data == "embedded":
-        found.append(f"Its degradation is {MODELS[task.degradation].HADAMARD}; HBL's units are made for products.")
+    if task.degradation and not (model := MODELS[task.degradation]).HADAMARD:
+        found.append(f"Its degradation is {model.FORM}; HBL's units are made for products.")
     return found
 
 

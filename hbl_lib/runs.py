@@ -159,8 +159,11 @@ class Run:
         stale = ""
         if made["seed"] != mine.seed:
             stale = f"with seed {made['seed']}, and this run has seed {mine.seed}"
-        elif made["task"]["data"] != mine.task.data:
-            stale = f"from the data '{made['task']['data']}', and this run's are '{mine.task.data}'"
+        else:
+            for key in ("data", "degradation", "ranges"):
+                theirs, ours = made["task"][key], getattr(mine.task, key)
+                if not stale and theirs != ours:
+                    stale = f"with the {key} '{theirs}', and this run has '{ours}'"
         for name, digest in manifest["inputs"].items():
             if not stale and files.sha256(self.output(*name.split("/", 1))) != digest:
                 stale = f"from an earlier {name}"

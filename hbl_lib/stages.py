@@ -83,7 +83,9 @@ def data(run: Run) -> None:
             drawn = embedded.write_pairs(
                 stage.output("pictures"), task.degradation, values.variants, values.split_seed, task.ranges
             )
-            files.write_json(stage.output("degradations.json"), drawn)
+            files.write_json(stage.output(embedded.DRAWN), drawn)
+        else:
+            stage.output(embedded.DRAWN).unlink(missing_ok=True)
         found = pairs.require_sound(pairs.check(run.data_root))
         dealt = splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
         source = "embedded" if params.task.data == "embedded" else "folder"
@@ -192,7 +194,7 @@ def evaluate(run: Run) -> None:
                     **scores,
                 }
             )
-            crops.append(_crop_against_whole(restorer, degraded, clear, whole, retrained["crop"]))
+            crops.append(_crop_against_whole(restorer, degraded, clear, whole, retrained["crop"], valid))
         rows = {name: metrics.mean([image[name] for image in per_image]) for name in outputs}
         facts = {
             "protocol": metrics.PROTOCOL + (metrics.MASKED if any(pair.valid for pair in test.pairs) else ""),
@@ -205,13 +207,19 @@ def evaluate(run: Run) -> None:
 
 
 def _crop_against_whole(
-    restorer: Restorer, degraded: np.ndarray, clear: np.ndarray, whole: np.ndarray, side: int
+    restorer: Restorer,
+    degraded: np.ndarray,
+    clear: np.ndarray,
+    whole: np.ndarray,
+    side: int,
+    valid: np.ndarray | None,
 ) -> tuple[float, float]:
-    """PSNR on the central crop, restored as a crop, and as part of the whole picture."""
+    """PSNR on the central crop, restored as a crop, and as part of the whole picture, where it is valid (if it is)."""
     top, left = ((n - min(n, side)) // 2 for n in degraded.shape[:2])
     window = (slice(top, top + side), slice(left, left + side))
     alone = inference.restore(restorer, degraded[window])
-    return metrics.psnr(alone, clear[window]), metrics.psnr(whole[window], clear[window])
+    counts = valid[window] if valid is not None and valid[window].any() else None
+    return tuple(metrics.psnr(restored, clear[window], counts) for restored in (alone, whole[window]))
 
 
 def _crop_summary(scores: list[tuple[float, float]], side: int) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +12,11 @@ import pandas as pd
 from . import files
 from .config import PARAMS, Section, TaskParams
 from .degradations import MODELS
+from .embedded import DRAWN
 from .errors import KitError
-from .losses import FoundLoss
+from .losses import FoundLoss, published_weights
 from .metrics import mean
 
-DRAWN = "degradations.json"
 METRICS = ("psnr", "ssim", "lpips")
 HEADINGS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS", "from published": "from published (dB)"}
 HEADINGS |= {"psnr sd": "PSNR sd (dB)", "ssim sd": "SSIM sd"}
@@ -102,9 +101,8 @@ def degradation(task: TaskParams, folder: Path) -> pd.DataFrame:
     """The parameters of the task's physical model: their ranges, and the least and greatest that 00_data drew."""
     drawn = pd.DataFrame(files.read_json(folder / DRAWN) if (folder / DRAWN).is_file() else {}).T
     rows = {}
-    for name, known in MODELS[task.degradation].RANGES.items():
-        low, high = task.ranges.get(name, known[:2])
-        rows[name] = {"from": low, "to": high, "drawn": "by logarithm" if known.log else "evenly"}
+    for name, known in MODELS[task.degradation].ranges(task.ranges).items():
+        rows[name] = {"from": known.low, "to": known.high, "drawn": "by logarithm" if known.log else "evenly"}
         if name in drawn:
             rows[name] |= {"least drawn": drawn[name].min(), "greatest drawn": drawn[name].max()}
     return pd.DataFrame(rows).T
@@ -135,8 +133,8 @@ def search_note(name: str, summary: dict[str, Any]) -> str:
 def found_loss(found: FoundLoss, summary: dict[str, Any], task: str) -> pd.DataFrame:
     """The weights found, how far each moved from 1, and the published ones where the task has any."""
     columns = {"found": found.weights, "moved from 1 by": summary["moved"]}
-    with contextlib.suppress(KitError):
-        columns["published"] = FoundLoss.published(task).weights
+    if known := published_weights(task):
+        columns["published"] = known
     return pd.DataFrame(columns)
 
 

@@ -73,9 +73,12 @@ class Best:
 
 
 def validation_psnr(restorer: Restorer, pictures: Pictures) -> float:
-    """Mean PSNR over whole validation pictures."""
-    pairs = (pictures.pictures(index) for index in Progress("validation pictures restored", len(pictures)))
-    return float(np.mean([metrics.psnr(inference.restore(restorer, degraded), clear) for degraded, clear in pairs]))
+    """Mean PSNR over whole validation pictures, where they are valid."""
+    scores = []
+    for index in Progress("validation pictures restored", len(pictures)):
+        degraded, clear = pictures.pictures(index)
+        scores.append(metrics.psnr(inference.restore(restorer, degraded), clear, pictures.valid(index)))
+    return float(np.mean(scores))
 
 
 def _optimizer(restorer: Restorer, params: RetrainParams) -> torch.optim.Optimizer:

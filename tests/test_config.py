@@ -150,10 +150,22 @@ def test_a_task_file_may_override_single_parameters_of_a_profile(tmp_path, monke
     shutil.copytree(config.PARAMS, tmp_path / "params")
     monkeypatch.setattr(config, "PARAMS", tmp_path / "params")
     path = tmp_path / "params/tasks/mine.yaml"
-    path.write_text("title: Mine\ndegradation: rain\ndata: folder\nsettings: {smoke: retrain.steps=9}\n")
+    path.write_text("title: Mine\ndegradation: rain\ndata: folder\nsettings: {smoke: {retrain: {steps: 9}}}\n")
     assert (config.load("smoke", "mine").retrain.steps, config.load("smoke", "mine").task.data) == (9, "folder")
     assert config.load("smoke", "mine", overrides="retrain.steps=7").retrain.steps == 7
     assert config.load("quick", "mine").retrain.steps == config.load("quick", "derain").retrain.steps
-    path.write_text("title: Mine\ndegradation: rain\nsettings: {smok: retrain.steps=9}\n")
-    with pytest.raises(KitError, match=r"mine\.yaml: settings: expected profile"):
+    path.write_text("title: Mine\ndegradation: rain\nsettings: {smok: {retrain: {steps: 9}}}\n")
+    with pytest.raises(KitError, match=r"mine\.yaml: settings: no profile"):
+        config.load("smoke", "mine")
+    path.write_text("title: Mine\ndegradation: rain\nsettings: {smoke: {retrian: {steps: 9}}}\n")
+    with pytest.raises(KitError, match=r"mine\.yaml: settings: smoke: retrian is no section"):
+        config.load("smoke", "mine")
+
+
+def test_how_the_pictures_of_a_folder_came_about_need_not_be_known(tmp_path, monkeypatch):
+    shutil.copytree(config.PARAMS, tmp_path / "params")
+    monkeypatch.setattr(config, "PARAMS", tmp_path / "params")
+    (tmp_path / "params/tasks/mine.yaml").write_text("title: Mine\n")
+    assert config.load("smoke", "mine", data="folder").task.degradation == ""
+    with pytest.raises(KitError, match="no degradation ''; there are: low_light, haze"):
         config.load("smoke", "mine")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hbl_lib.degradations import MODELS, Haze, LowLight, Rain, Underwater, generated_depth, smooth_field
+from hbl_lib.errors import KitError
 
 
 def drawn(seed, height=96, width=128):
@@ -139,3 +140,16 @@ def test_generated_depth_grows_towards_the_top_and_ends_at_one(rng):
     assert depth.shape == (1, 1, 60, 80)
     assert depth.min() >= 0.1 and depth.max() == pytest.approx(1)
     assert depth[..., :20, :].mean() > depth[..., 40:, :].mean() + 0.1
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"airlihgt": (0.5, 0.6)}, "Haze has no parameter 'airlihgt'. Did you mean 'airlight'?"),
+        ({"airlight": (0.6, 0.5)}, r"airlight: \[0.6, 0.5\] is not a range within \[0, 1\]"),
+        ({"airlight": (0.5, 2)}, r"airlight: \[0.5, 2\] is not a range within \[0, 1\]"),
+    ],
+)
+def test_ranges_that_can_not_be_are_refused(given, told):
+    with pytest.raises(KitError, match=told):
+        Haze.draw(4, 4, torch.Generator(), given)

@@ -1,13 +1,14 @@
 """Restoring pictures of any size and mode into a folder; scoring folders; bundles and ONNX."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from hbl_lib import export, inference, modes, runs, stages
+from hbl_lib import export, files, inference, metrics, modes, runs, splits, stages
 from hbl_lib.__main__ import main
 from hbl_lib.errors import KitError
 from hbl_lib.genotype import Genotype
@@ -41,9 +42,7 @@ def test_every_size_comes_back_in_its_size(restorer, shape):
 def test_both_ways_of_restoring_agree(restorer):
     picture = noise(33, 46, 3)
     whole = inference.restore_any(restorer, modes.Picture(picture / np.float32(255))).rgb
-    expected = inference.restore(restorer, picture)
-    assert np.abs(np.round(np.clip(whole, 0, 1) * 255) - expected).max() <= 1
-    assert (np.round(np.clip(whole, 0, 1) * 255) == expected).mean() > 0.999
+    assert np.array_equal(np.round(np.clip(whole, 0, 1) * 255), inference.restore(restorer, picture))
 
 
 def test_restored_pictures_keep_name_size_mode_and_transparency(checkpoint, tmp_path):
@@ -84,6 +83,47 @@ def test_a_broken_picture_is_told_after_the_others_are_done(restorer, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
 
 
+def test_inputs_that_are_missing_or_can_not_be_named_are_told(checkpoint, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/gone.png").write_text("mine")
+    words = ["restore", "--checkpoint", str(checkpoint), "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main([*words, "--overwrite", str(tmp_path / "gone.png")]) == 1
+    assert "gone.png: no such picture" in capsys.readouterr().err
+    assert (tmp_path / "out/gone.png").read_text() == "mine"
+    assert main([*words, str(tmp_path / "a.gif")]) == 1
+    assert "a.gif: can't be written: name a picture with one of .png" in capsys.readouterr().err
+
+
+def test_equal_turned_and_deep_pictures_are_scored_as_they_show(tmp_path, capsys):
+    clear = noise(20, 24, 3)
+    for folder in ("clear", "restored"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(clear).save(tmp_path / folder / "a.png")
+    turned = Image.Exif()
+    turned[modes.ORIENTATION] = 3
+    Image.fromarray(clear[::-1, ::-1]).save(tmp_path / "clear/a.png", exif=turned)
+    modes.write(tmp_path / "clear/b.png", modes.Picture(clear / np.float32(255), bits=16))
+    modes.write(tmp_path / "restored/b.png", modes.Picture(clear / np.float32(255), bits=16))
+    Image.fromarray(clear).save(tmp_path / "clear/c.png")
+    words = ["evaluate", str(tmp_path / "restored"), str(tmp_path / "clear"), "--json", str(tmp_path / "scores.json")]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert out.count("inf dB  SSIM 1.0000") == 3 and "1 pictures of" in out
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["mean"] == {"psnr": None, "ssim": 1.0, "lpips": None} and scores["not_restored"] == ["c.png"]
+
+
+def test_hazy_versions_are_scored_against_their_one_clear_picture(tmp_path):
+    for folder, names in (("clear", ["1.png"]), ("restored", ["1_0.8.png", "1_0.9.png"])):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            Image.fromarray(noise(20, 24, 3) // 2).save(tmp_path / folder / name)
+    assert metrics.score_folders(tmp_path / "restored", tmp_path / "clear")["images"] == 2
+    Image.fromarray(noise(20, 24, 3)).save(tmp_path / "restored/1.png")
+    with pytest.raises(KitError, match=r"1_0\.8\.png: has no partner"):
+        metrics.score_folders(tmp_path / "restored", tmp_path / "clear")
+
+
 def test_folders_are_scored_picture_by_picture(tmp_path, capsys):
     for name, shift in (("one", 0), ("two", 16)):
         clear = noise(20, 24, 3) // 2
@@ -115,18 +155,51 @@ def test_onnx_gives_the_same_output_at_any_size(restorer, tmp_path):
         assert np.abs(found - expected).max() < 1e-4
 
 
-def test_a_bundle_is_whole_and_loads_with_one_call(tmp_path):
-    run = runs.open_run(profile="smoke", results=str(tmp_path), device="cpu", task="derain")
+@pytest.fixture(scope="module")
+def hazy(tmp_path_factory):
+    """A finished run on haze, with the stereo pair, whose depth is measured, among the test pictures."""
+    results = str(tmp_path_factory.mktemp("results"))
+    run = runs.open_run("smoke", "sihr", results=results, device="cpu", overrides="data.split_seed=5,data.variants=2")
     for stage in stages.BY_NAME.values():
         stage(run)
-    bundle = export.bundle(run, tmp_path / "bundle", with_onnx=False)
-    assert {path.name for path in bundle.iterdir()} == {*export.PARTS, "task.yaml"}
-    one, other = Restorer.load(bundle), Restorer.load(run.folder)
+    return run
+
+
+def test_metrics_leave_out_where_depth_was_not_measured(hazy):
+    scores = files.read_json(hazy.output("05_evaluate", "metrics.json"))
+    assert scores["protocol"].endswith(metrics.MASKED)
+    masked = [image for image in scores["per_image"] if image["group"] == "motorcycle"]
+    assert len(masked) == 4
+    dealt = {pair.degraded: pair for pair in splits.read(hazy.output("00_data", "splits.json"))["test"]}
+    for image in masked:
+        pair = dealt[image["degraded_file"]]
+        degraded, clear = pair.read(hazy.data_root)
+        valid = pair.read_valid(hazy.data_root)
+        assert 0.5 < valid.mean() < 0.99
+        assert image["degraded"]["psnr"] == pytest.approx(metrics.psnr(degraded, clear, valid))
+        assert image["degraded"]["psnr"] != pytest.approx(metrics.psnr(degraded, clear), abs=1e-3)
+
+
+def test_a_bundle_is_whole_and_loads_with_one_call(hazy, tmp_path, capsys):
+    words = ["export", "--run", str(hazy.folder), "--out", str(tmp_path / "bundle")]
+    assert main(words) == 0
+    bundle = tmp_path / "bundle"
+    assert {path.name for path in bundle.iterdir()} == {*export.PARTS, "task.yaml", "restorer.onnx"}
+    assert files.read_yaml(bundle / "task.yaml")["degradation"] == "haze"
+    one, other = Restorer.load(bundle), Restorer.load(hazy.folder)
     assert one.genotype == other.genotype == Genotype.read(bundle / "genotype.yaml")
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
-    with pytest.raises(KitError, match="is there already"):
-        export.bundle(run, tmp_path / "bundle")
-    missing = runs.open_run(profile="smoke", results=str(tmp_path), device="cpu", task="sihr")
-    with pytest.raises(KitError, match="is missing"):
-        export.bundle(missing, tmp_path / "other")
+    assert main(words) == 1
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_a_run_that_is_not_whole_or_not_of_one_making_is_not_exported(hazy, tmp_path):
+    with pytest.raises(KitError, match=r"04_retrain/manifest\.json: no such file"):
+        export.bundle(tmp_path, tmp_path / "other")
+    mixed = tmp_path / "mixed"
+    shutil.copytree(hazy.folder, mixed)
+    loss = mixed / "02_loss_search/loss.yaml"
+    loss.write_text(loss.read_text() + "\n")
+    with pytest.raises(KitError, match=r"loss\.yaml: is not what 04_retrain has read"):
+        export.bundle(mixed, tmp_path / "other")
     assert not (tmp_path / "other").exists()

@@ -7,7 +7,7 @@ import torch
 
 from hbl_lib import losses
 from hbl_lib.errors import KitError
-from hbl_lib.losses import Beta, FoundLoss
+from hbl_lib.losses import Beta, FoundLoss, published_weights
 
 
 def grey(*rows):
@@ -122,6 +122,7 @@ def test_a_found_loss_survives_a_file_and_the_published_ones_are_as_printed(tmp_
     assert FoundLoss.read(tmp_path / "loss.yaml") == published
     with pytest.raises(KitError, match="no published loss for task 'llie_mit'"):
         FoundLoss.published("llie_mit")
+    assert published_weights("llie_mit")["ssim"] == 1.485702 and published_weights("derain") is None
 
 
 @pytest.mark.parametrize(

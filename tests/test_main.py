@@ -70,8 +70,10 @@ def test_a_fault_of_the_data_is_one_message_and_nothing_is_written(tmp_path, cap
         (["--tasks", "llie_lo"], "no task 'llie_lo'"),
         (["--tasks", "llie_lol uie", "--data", "folder"], "DATA is one task's, but TASKS names 2: llie_lol uie"),
         (["--seeds", "0 0"], "SEEDS '0 0': expected whole numbers from 0 on, each once"),
-        (["--overrides", "task.degradation=hase"], "task: no degradation 'hase'. Did you mean 'haze'?"),
-        (["--member", "../x"], "member '../x': use letters, digits"),
+        (
+            ["--overrides", "task.degradation=hase"],
+            "no degradation 'hase'; there are: low_light, haze, underwater, rain. Did you mean 'haze'?",
+        ),
         (["--device", "gpu"], "device 'gpu' is not one of auto, cpu, cuda"),
     ],
 )

