@@ -1,6 +1,6 @@
 # make reproduce runs the chain and ends with the path of the report; make test runs the tests. Both need Python 3.11+.
 PROFILE   ?= quick
-TASKS     ?= llie_lol
+TASKS     ?= llie_lol llie_mit sihr uie
 DATA      ?=
 SEED      ?= 0
 SEEDS     ?= $(SEED)

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 PROFILE = config.get("profile") or "quick"
-TASKS = str(config.get("tasks") or "llie_lol").split()
+TASKS = str(config.get("tasks") or "llie_lol llie_mit sihr uie").split()
 SEEDS = str(config["seeds"] if config.get("seeds") is not None else 0).split()
 RESULTS = config.get("results") or "results"
 DEFAULTS = {"data": "", "device": "auto", "overrides": ""}

@@ -14,8 +14,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import resnet50
-from torchvision.models.resnet import BasicBlock, ResNet
 
 from . import checkpoint
 from .data import Crops
@@ -31,6 +29,8 @@ class Classifier(nn.Module):
     """RGB pictures (N, 3, H, W) in [0, 1] -> logits (N, 2) of `CLASSES`."""
 
     def __init__(self, network: str):
+        from torchvision.models.resnet import BasicBlock, ResNet, resnet50  # takes seconds, so only where one is made
+
         super().__init__()
         self.name = network
         if network not in NETWORKS:

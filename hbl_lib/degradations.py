@@ -180,10 +180,10 @@ class Haze(Degradation):
     """Haze: y = u t + A (1 - t), t = exp(-beta depth) (Koschmieder 1924; Narasimhan and Nayar 2002).
 
     transmission: t, (1, 1, H, W), in (0, 1]. airlight: A, in [0, 1]. RANGES: thickness is beta times the depth of the
-    farthest point; A as in RESIDE (Li et al. 2019).
+    farthest point, from mist to thick fog (RESIDE, Li et al. 2019, has beta from 0.6 to 1.8); A as in RESIDE.
     """
 
-    RANGES: ClassVar = {"thickness": Range(1.2, 2.6), "airlight": Range(0.7, 1.0, bounds=(0, 1))}
+    RANGES: ClassVar = {"thickness": Range(0.4, 2.6), "airlight": Range(0.7, 1.0, bounds=(0, 1))}
     EQUATION = "y = u t + A (1 - t), t = exp(-beta depth)"
     FORM = "a Hadamard product, with light added"
     DEPTH = True
@@ -221,14 +221,14 @@ class Underwater(Degradation):
     """
 
     RANGES: ClassVar = {
-        "distance": Range(3.0, 7.0),
-        "attenuation_red": Range(0.3, 0.6),
-        "attenuation_green": Range(0.06, 0.25),
-        "attenuation_blue": Range(0.04, 0.25),
-        "ratio": Range(0.8, 1.4),
-        "veil_red": Range(0.02, 0.2, bounds=(0, 1)),
-        "veil_green": Range(0.3, 0.7, bounds=(0, 1)),
-        "veil_blue": Range(0.3, 0.8, bounds=(0, 1)),
+        "distance": Range(0.5, 8.0),
+        "attenuation_red": Range(0.15, 0.3),
+        "attenuation_green": Range(0.06, 0.2),
+        "attenuation_blue": Range(0.06, 0.2),
+        "ratio": Range(2.0, 4.0),
+        "veil_red": Range(0.05, 0.3, bounds=(0, 1)),
+        "veil_green": Range(0.4, 0.8, bounds=(0, 1)),
+        "veil_blue": Range(0.4, 0.85, bounds=(0, 1)),
         "read_noise": Range(0.0, 0.01),
     }
     EQUATION = "y_c = u_c exp(-a_c z) + B_c (1 - exp(-b_c z)) + read, for each channel c"

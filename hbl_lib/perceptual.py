@@ -2,7 +2,8 @@
 
 Trained weights are looked for in the folder HBL_WEIGHTS, then in torch's cache, then (where allowed) downloaded with
 torchvision's checksum. Without VGG-19, a SqueezeNet trunk in HBL_WEIGHTS stands in, under the name "squeeze"; without
-either, a profile that allows it goes on with seeded untrained features, under the name "untrained".
+either, a profile that allows it goes on with seeded untrained features, under the name "untrained". torchvision, which
+takes seconds to import, is imported only where a network is built.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision import models
-from torchvision.models.vgg import cfgs, make_layers
 
 from .config import ROOT
 from .errors import KitError
@@ -25,10 +24,6 @@ from .files import sha256
 VGG19_FILE = "vgg19-dcbb9e9d.pth"
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
 SQUEEZE_FILE = "squeezenet1_1_caffe_features.npz"
-DOWNLOADS = {
-    VGG19_FILE: models.VGG19_Weights.IMAGENET1K_V1.url,
-    ALEXNET_FILE: models.AlexNet_Weights.IMAGENET1K_V1.url,
-}
 UNTRAINED_WIDTH = 0.125  # untrained features carry no knowledge, so an eighth of VGG-19's channels serves as well
 UNTRAINED_TAPS = (3, 8, 17, 26)  # the last ReLU of each group
 VGG19_GROUPS = (tuple(range(0, 4)), tuple(range(5, 9)), tuple(range(10, 18)), tuple(range(19, 27)))
@@ -130,10 +125,16 @@ def _find(file: str, download: bool) -> Path | None:
             return folder / file
     if not download:
         return None
+    from torchvision import models
+
+    addresses = {
+        VGG19_FILE: models.VGG19_Weights.IMAGENET1K_V1.url,
+        ALEXNET_FILE: models.AlexNet_Weights.IMAGENET1K_V1.url,
+    }
     cache.mkdir(parents=True, exist_ok=True)
     prefix = file.rsplit("-", 1)[1].removesuffix(".pth")
     try:
-        torch.hub.download_url_to_file(DOWNLOADS[file], str(cache / file), hash_prefix=prefix, progress=False)
+        torch.hub.download_url_to_file(addresses[file], str(cache / file), hash_prefix=prefix, progress=False)
     except (OSError, RuntimeError):
         return None
     return cache / file
@@ -160,11 +161,15 @@ def _seeded(layers: nn.Module, seed: int) -> None:
 
 def vgg19(width: float = 1.0) -> nn.Sequential:
     """VGG-19's layers 0 to 26, untrained, with all channel counts multiplied by `width`."""
+    from torchvision.models.vgg import cfgs, make_layers
+
     return make_layers([c if c == "M" else int(c * width) for c in cfgs["E"]])[:27]
 
 
 def squeezenet(path: Path) -> Trunk:
     """The Caffe SqueezeNet 1.1 trunk from its npz file: BGR, 0-255, minus the Caffe mean."""
+    from torchvision import models
+
     layers = models.squeezenet1_1(weights=None).features
     try:
         with np.load(path, allow_pickle=False) as saved:
@@ -221,6 +226,8 @@ def _linear_weights(net: str, count: int) -> list[Tensor]:
 
 def alexnet() -> nn.Sequential:
     """AlexNet's feature layers, untrained."""
+    from torchvision import models
+
     return models.AlexNet().features
 
 
