@@ -215,9 +215,11 @@ class Underwater(Degradation):
     """Under water: y_c = u_c exp(-a_c z) + B_c (1 - exp(-b_c z)), z the distance (Akkaynak and Treibitz 2018).
 
     direct: exp(-a z), and backscatter: B (1 - exp(-b z)), both (1, 3, H, W). read_noise: standard deviation.
-    RANGES: the distance of the farthest point in metres; a in 1/m, between clear ocean and coastal water (Jerlov's
-    types by Solonenko and Mobley 2015, near 650, 525 and 475 nm), red soonest gone; B of green to blue water; b is a
-    times `ratio`, since attenuation and backscatter have coefficients of their own.
+    RANGES: the distance of the farthest point in metres; a in 1/m, for red that of pure water from 590 to 630 nm (Pope
+    and Fry 1997), for green and blue from clear ocean to coastal water (Jerlov's types by Solonenko and Mobley 2015,
+    near 525 and 475 nm); B from deep blue to bright green water. b is a times `ratio`, since attenuation and
+    backscatter have coefficients of their own; that it is above 1, and by how much, is this kit's choice of turbid
+    water, which veils more than it takes away.
     """
 
     RANGES: ClassVar = {

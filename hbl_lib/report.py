@@ -127,6 +127,17 @@ def headline(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     return table
 
 
+def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
+    """One row a task: mean PSNR and SSIM of the test pictures, degraded, by colour matrix, and restored."""
+    rows = []
+    for task in tasks:
+        runs = measured(profile_folder / task, seeds)
+        means = {label: tables.mean([run[name] for run in runs]) for name, label in tables.ROWS.items()}
+        scores = {label: f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}" for label, mean in means.items()}
+        rows.append({"task": task_of(profile_folder / task).title, **scores, "source": tables.source(runs)})
+    return pd.DataFrame(rows)
+
+
 def _mathml(markdown: str) -> str:
     """Markdown with its formulas as MathML, which browsers show without a network."""
     from latex2mathml.converter import convert
@@ -168,11 +179,13 @@ def task_html(folder: Path, seeds: Sequence[str]) -> str:
     links = "".join(f'<a href="#{folder.name}-{stage}">{stage}</a>' for stage, _ in executed)
     parts = "".join(f'<section id="{folder.name}-{stage}">{notebook_html(path)}</section>' for stage, path in executed)
     protocol = files.read_json(folder / "05_evaluate" / "metrics.json")["protocol"]
+    which = f"<p>The notebooks are those of seed {html.escape(seeds[0])}.</p>" if len(seeds) > 1 else ""
     return (
-        f"<h2>{html.escape(task_of(folder).title)}</h2>{notes_html(folder, seeds)}"
+        f'<h2 id="{folder.name}">{html.escape(task_of(folder).title)}</h2>{notes_html(folder, seeds)}'
         f"{table_text(headline(folder, seeds), links='file')}"
         f"<p>Protocol of measured rows: {html.escape(protocol)}. An empty cell was not measured.</p>"
-        f"<h3>What ran on what</h3>{table_text(manifests(folder, seeds), links='manifest')}<nav>{links}</nav>{parts}"
+        f"<h3>What ran on what</h3>{table_text(manifests(folder, seeds), links='manifest')}"
+        f"<nav>{links}</nav>{which}{parts}"
     )
 
 
@@ -181,6 +194,7 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
     from pygments.formatters import HtmlFormatter
 
     body = "".join(task_html(profile_folder / task, seeds) for task in tasks)
+    links = "".join(f'<a href="#{task}">{html.escape(task_of(profile_folder / task).title)}</a>' for task in tasks)
     light = HtmlFormatter(style="default").get_style_defs("body .highlight")
     dark = HtmlFormatter(style="monokai").get_style_defs("body .highlight")
     style = f"{STYLE}{light}@media (prefers-color-scheme: dark) {{{dark}}}"
@@ -190,8 +204,8 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
         "<h1>HBL: searched loss and architecture for image restoration</h1>"
         "<p>A rerun of Zhu, Ma, Fan and Liu, <i>Hierarchical Bilevel Learning with Architecture and Loss Search for "
         "Hadamard-based Image Restoration</i>, IJCAI 2022, from pictures to tables. Each measured row links to "
-        "the file that it comes from.</p>"
-        f"{body}</body></html>\n"
+        "the file that it comes from. First, PSNR and SSIM of every task, means over its test pictures.</p>"
+        f"{table_text(overview(profile_folder, tasks, seeds))}<nav>{links}</nav>{body}</body></html>\n"
     )
     path = profile_folder / "report.html"
     files.write_text(path, page)

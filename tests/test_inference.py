@@ -147,7 +147,7 @@ def test_onnx_gives_the_same_output_at_any_size(restorer, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     export.onnx(restorer, tmp_path / "restorer.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "restorer.onnx", providers=["CPUExecutionProvider"])
-    for height, width in ((64, 72), (65, 91), (17, 31), (120, 200)):
+    for height, width in ((64, 72), (65, 91), (17, 31), (120, 200), (4, 4), (5, 11)):
         degraded = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height))
         with torch.no_grad():
             expected = restorer(degraded).numpy()

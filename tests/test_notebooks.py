@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -69,6 +71,8 @@ def test_the_report_shows_every_result_beside_the_published_row_and_loads_nothin
     measured = files.read_json(chain[0] / "llie_lol/05_evaluate/metrics.json")
     for row in ("degraded", "color_matrix", "restored"):
         assert f"{measured[row]['psnr']:.2f}" in page or f"{measured[row]['psnr']:.4g}" in page
+    assert f"{measured['restored']['psnr']:.2f} dB, {measured['restored']['ssim']:.3f}" in page
+    assert 'href="#derain"' in page and 'id="derain"' in page
     assert "This task is not in the paper" in page and "rain is added" in page
     assert "24.16" in page and "0.8663" in page
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=[\"']?(https?:)?//", page)
@@ -82,6 +86,25 @@ def test_a_second_make_has_nothing_to_do(chain):
     code, text = make(chain[0].parent)
     assert code == 0, text
     assert before == {path: path.stat().st_mtime_ns for path in chain[0].rglob("metrics.json")}
+
+
+def test_several_seeds_are_reported_with_their_spread(chain, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(chain[0].parent, results)
+    first = results / "smoke/derain/05_evaluate/metrics.json"
+    before = first.stat().st_mtime_ns
+    code, text = make(results, "TASKS=derain", "SEEDS=0 1")
+    assert code == 0, text[-3000:]
+    assert first.stat().st_mtime_ns == before  # the first seed's run is kept
+    runs = [files.read_json(path) for path in (first, results / "smoke/derain/seed_1/05_evaluate/metrics.json")]
+    assert [run["seed"] for run in runs] == [0, 1]
+    one, other = (run["restored"]["psnr"] for run in runs)
+    table = pd.read_csv(results / "smoke/tables/derain_results.csv", index_col="method").loc["HBL, searched here"]
+    assert one != other
+    assert table["PSNR (dB)"] == pytest.approx((one + other) / 2)
+    assert table["PSNR sd (dB)"] == pytest.approx(abs(one - other) / 2**0.5)
+    page = (results / "smoke/report.html").read_text()
+    assert "mean of seeds 0, 1" in page and "The notebooks are those of seed 0" in page
 
 
 def test_scenes_named_later_make_the_chain_deal_the_lists_again(tmp_path):
