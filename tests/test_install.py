@@ -82,7 +82,7 @@ def test_the_readme_lists_every_embedded_picture_with_its_licence():
         assert f"| {row['picture']} | {row['package']} | {row['credit']} | {row['licence']} |" in text
 
 
-RUNS = "quick-embedded quick-sihr quick-uie quick-lol97 quick-uieb256 quick-lsui quick-ihaze20"
+RUNS = "quick-embedded quick-mit quick-sihr quick-uie quick-lol97 quick-uieb256 quick-lsui quick-ihaze20"
 
 
 def test_every_result_in_the_readme_stands_in_a_committed_metrics_file():
