@@ -36,10 +36,14 @@ def _stage(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    from . import tables
+
     seeds = arguments.seeds.split()
     if not seeds or not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):
         raise KitError(f"SEEDS '{arguments.seeds}': expected whole numbers from 0 on, each once, separated by spaces")
     tasks = arguments.tasks.split()
+    if not tasks or len(set(tasks)) < len(tasks):
+        raise KitError(f"TASKS '{arguments.tasks}': expected names of params/tasks, each once, separated by spaces")
     if arguments.data and len(tasks) > 1:
         raise KitError(
             f"DATA is one task's, but TASKS names {len(tasks)}: {arguments.tasks}. Say which: TASKS=llie_lol"
@@ -47,6 +51,7 @@ def _check(arguments: argparse.Namespace) -> int:
     for task, seed in itertools.product(tasks, map(int, seeds)):
         arguments.seed = seed
         run = _open(arguments, task)
+        tables.published(run.params.task)  # named wrongly, it would stop the last stage
         say(run.describe())
         if seed == int(seeds[0]) and run.params.task.data != "embedded":
             params, found = run.params, pairs.require_sound(pairs.check(run.data_root))

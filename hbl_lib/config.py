@@ -180,14 +180,19 @@ def _settle(data: dict[str, Any], settings: Any, profile: str, source: str) -> N
     shape = "expected {profile: {section: {key: value}}}, such as {quick: {retrain: {steps: 900}}}"
     if not isinstance(settings, dict) or not all(isinstance(sections, dict) for sections in settings.values()):
         raise KitError(f"{source}: settings: {shape}")
-    for name in settings:
+    for name, sections in settings.items():
         if name not in names("profiles"):
-            raise KitError(f"{source}: settings: no profile '{name}'.{nearest(str(name), names('profiles'))}")
-    for section, values in settings.get(profile, {}).items():
-        if not isinstance(values, dict) or section == "task" or not isinstance(data.get(section), dict):
-            raise KitError(f"{source}: settings: {profile}: {section} is no section of parameters; {shape}")
-        for key, value in values.items():
-            _assign(data[section], key, value)
+            raise KitError(f"{source}: settings: no profile '{name}'.{nearest(str(name), names('profiles'))} {shape}")
+        for section, values in sections.items():
+            where = f"{source}: settings: {name}: {section}"
+            if not isinstance(values, dict) or section == "task" or not isinstance(data.get(section), dict):
+                raise KitError(f"{where} is no section of parameters;{nearest(str(section), data)} {shape}")
+            fields = Params.model_fields[section].annotation.model_fields
+            for key, value in values.items():
+                if key not in fields:
+                    raise KitError(f"{where}: no parameter '{key}'.{nearest(str(key), fields)}")
+                if name == profile:
+                    _assign(data[section], key, value)
 
 
 def _override(data: dict[str, Any], assignment: str) -> None:
@@ -221,7 +226,9 @@ def _explain(error: ValidationError, source: str) -> str:
             model: Any = Params
             for part in fault["loc"][:-1]:
                 model = model.model_fields[part].annotation
-            lines.append(f"{where}: unknown parameter.{nearest(str(fault['loc'][-1]), model.model_fields)}")
+            lines.append(
+                f"{where}: unknown parameter.{nearest(str(fault['loc'][-1]), [*model.model_fields, 'settings'])}"
+            )
         elif fault["type"] == "missing":
             lines.append(f"{where}: is missing")
         else:

@@ -70,6 +70,8 @@ def bundle(run: Path, out: Path, with_onnx: bool = True) -> Path:
     run, out = Path(run), Path(out)
     if out.exists():
         raise KitError(f"{out}: is there already. Name a folder that is not, or remove it.")
+    if not (run / "05_evaluate/manifest.json").is_file():
+        raise KitError(f"{run}: not a finished run (results/PROFILE/TASK): no 05_evaluate/manifest.json in it")
     manifests = {stage: files.read_json(run / stage / "manifest.json") for stage in ("04_retrain", "05_evaluate")}
     for stage, manifest in manifests.items():
         for name, digest in manifest["inputs"].items():

@@ -45,7 +45,9 @@ def _targets(files: Sequence[Path], out: Path, overwrite: bool) -> list[Path]:
     targets = [Path(out) / Path(file).name for file in files]
     names = Counter(targets)
     for file, target in zip(files, targets, strict=True):
-        images.require_suffix(file)
+        if Path(file).is_dir():
+            raise KitError(f"{file}: is a folder; name the pictures in it")
+        images.require_suffix(target)
         if names[target] > 1:
             raise KitError(
                 f"{file}: another picture is called {target.name} too; restore them into folders of their own"
@@ -71,5 +73,6 @@ def restore_files(restorer: nn.Module, files: Sequence[Path], out: Path, overwri
         except KitError as error:
             problems.append(f"{files[index]}: {str(error).removeprefix(f'{files[index]}: ')}")
     if problems:
-        raise KitError(f"{len(problems)} of {len(files)} pictures were not restored:\n  " + "\n  ".join(problems))
+        rest = f", the others are in {out}" if len(problems) < len(files) else ""
+        raise KitError(f"{len(problems)} of {len(files)} pictures were not restored{rest}:\n  " + "\n  ".join(problems))
     return targets

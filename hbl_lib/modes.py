@@ -33,8 +33,8 @@ UPRIGHT = {
 PNG = b"\x89PNG\r\n\x1a\n"
 TIFF = (b"II*\0", b"MM\0*")
 DEEP = (".png", ".tif", ".tiff")  # what can hold 16 bits
-LOSSLESS = {".webp": {"lossless": True}, ".jpg": {"quality": 95, "subsampling": 0}}
-LOSSLESS[".jpeg"] = LOSSLESS[".jpg"]
+OPTIONS = {".webp": {"lossless": True}, ".jpg": {"quality": 95, "subsampling": 0}}
+OPTIONS[".jpeg"] = OPTIONS[".jpg"]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def write(path: Path, picture: Picture) -> None:
         return
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[values.shape[2]]
     image = Image.fromarray(values.astype(np.uint8).squeeze(2) if mode == "L" else values.astype(np.uint8), mode)
-    options = LOSSLESS.get(suffix, {}) | ({"icc_profile": picture.profile} if picture.profile else {})
+    options = OPTIONS.get(suffix, {}) | ({"icc_profile": picture.profile} if picture.profile else {})
     write_atomically(path, lambda name: image.save(name, **options))
 
 

@@ -111,9 +111,16 @@ def find_layout(folder: Path) -> tuple[str, str]:
     if len(fitting) != 1:
         expected = ", ".join(f"{a}/ and {b}/" for a, b in (*LAYOUTS, PANELS))
         found = ", ".join(f"{name}/" for name in inside.values()) or "no subfolder"
+        if fitting:
+            several = ", ".join(f"{inside[a]}/ and {inside[b]}/" for a, b in fitting)
+            raise KitError(
+                f"{folder}: holds {found}, which fits several layouts: {several}. Keep the two that are meant."
+            )
         deeper = [name for name in inside.values() if _fitting(_subfolders(folder / name))]
         hint = f" Did you mean {folder / deeper[0]}?" if deeper else ""
-        raise KitError(f"{folder}: holds {found}; expected exactly one of these layouts: {expected}.{hint}")
+        raise KitError(
+            f"{folder}: holds {found}; expected one of these layouts: {expected} (README says of which sets).{hint}"
+        )
     return inside[fitting[0][0]], inside[fitting[0][1]]
 
 

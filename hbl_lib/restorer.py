@@ -35,7 +35,12 @@ class Restorer(Network):
         path = Path(path)
         if path.is_dir():
             places = (path / "restorer.safetensors", path / "04_retrain" / "restorer.safetensors")
-            path = next((place for place in places if place.is_file()), places[0])
+            found = [place for place in places if place.is_file()]
+            if not found:
+                raise KitError(
+                    f"{path}: neither a run nor a bundle: no restorer.safetensors in it. make reproduce makes runs."
+                )
+            path = found[0]
         saved = checkpoint.load(path)
         if not {"genotype", "weights"} <= saved.keys():
             raise KitError(

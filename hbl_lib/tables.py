@@ -28,11 +28,15 @@ def published(task: TaskParams) -> dict[str, float] | None:
     if not task.published_table:
         return None
     known = files.read_yaml(PARAMS / "published/tables.yaml")["tables"]
+    if task.published_table not in known:
+        raise KitError(
+            f"task {task.name}: published_table: no table '{task.published_table}'; there are: {', '.join(known)}"
+        )
     try:
         row = known[task.published_table]["rows"][task.published_row]
         return {metric: row[task.published_prefix + metric] for metric in METRICS}
     except KeyError as error:
-        raise KitError(f"task {task.name}: no published value {error} in {task.published_table}") from None
+        raise KitError(f"task {task.name}: {task.published_table} has no {error}") from None
 
 
 def results(task: TaskParams, runs: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -157,6 +157,12 @@ def test_a_task_file_may_override_single_parameters_of_a_profile(tmp_path, monke
     path.write_text("title: Mine\ndegradation: rain\nsettings: {smok: {retrain: {steps: 9}}}\n")
     with pytest.raises(KitError, match=r"mine\.yaml: settings: no profile"):
         config.load("smoke", "mine")
+    path.write_text("title: Mine\ndegradation: rain\nsettings: {quick: {retrain: {step: 9}}}\n")
+    with pytest.raises(KitError, match=r"quick: retrain: no parameter 'step'. Did you mean 'steps'?"):
+        config.load("smoke", "mine")
+    path.write_text("title: Mine\ndegradation: rain\nsetings: {smoke: {retrain: {steps: 9}}}\n")
+    with pytest.raises(KitError, match=r"setings: unknown parameter. Did you mean 'settings'?"):
+        config.load("smoke", "mine")
     path.write_text("title: Mine\ndegradation: rain\nsettings: {smoke: {retrian: {steps: 9}}}\n")
     with pytest.raises(KitError, match=r"mine\.yaml: settings: smoke: retrian is no section"):
         config.load("smoke", "mine")

@@ -69,6 +69,9 @@ def test_a_fault_of_the_data_is_one_message_and_nothing_is_written(tmp_path, cap
         (["--profile", "quik"], "no profile 'quik'"),
         (["--tasks", "llie_lo"], "no task 'llie_lo'"),
         (["--tasks", "llie_lol uie", "--data", "folder"], "DATA is one task's, but TASKS names 2: llie_lol uie"),
+        (["--tasks", ""], "TASKS '': expected names of params/tasks"),
+        (["--tasks", "uie uie"], "TASKS 'uie uie': expected names of params/tasks, each once"),
+        (["--overrides", "task.published_table=table9"], "no table 'table9'; there are: table2"),
         (["--seeds", "0 0"], "SEEDS '0 0': expected whole numbers from 0 on, each once"),
         (
             ["--overrides", "task.degradation=hase"],
