@@ -154,17 +154,22 @@ def test_a_task_file_may_override_single_parameters_of_a_profile(tmp_path, monke
     assert (config.load("smoke", "mine").retrain.steps, config.load("smoke", "mine").task.data) == (9, "folder")
     assert config.load("smoke", "mine", overrides="retrain.steps=7").retrain.steps == 7
     assert config.load("quick", "mine").retrain.steps == config.load("quick", "derain").retrain.steps
-    path.write_text("title: Mine\ndegradation: rain\nsettings: {smok: {retrain: {steps: 9}}}\n")
-    with pytest.raises(KitError, match=r"mine\.yaml: settings: no profile"):
-        config.load("smoke", "mine")
-    path.write_text("title: Mine\ndegradation: rain\nsettings: {quick: {retrain: {step: 9}}}\n")
-    with pytest.raises(KitError, match=r"quick: retrain: no parameter 'step'. Did you mean 'steps'?"):
-        config.load("smoke", "mine")
-    path.write_text("title: Mine\ndegradation: rain\nsetings: {smoke: {retrain: {steps: 9}}}\n")
-    with pytest.raises(KitError, match=r"setings: unknown parameter. Did you mean 'settings'?"):
-        config.load("smoke", "mine")
-    path.write_text("title: Mine\ndegradation: rain\nsettings: {smoke: {retrian: {steps: 9}}}\n")
-    with pytest.raises(KitError, match=r"mine\.yaml: settings: smoke: retrian is no section"):
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("settings: {smok: {retrain: {steps: 9}}}", r"mine\.yaml: settings: no profile 'smok'"),
+        ("settings: {quick: {retrain: {step: 9}}}", r"quick: retrain: no parameter 'step'. Did you mean 'steps'?"),
+        ("settings: {smoke: {retrian: {steps: 9}}}", r"mine\.yaml: settings: smoke: retrian is no section"),
+        ("setings: {smoke: {retrain: {steps: 9}}}", r"setings: unknown parameter. Did you mean 'settings'?"),
+    ],
+)
+def test_settings_that_can_not_be_are_named(tmp_path, monkeypatch, line, told):
+    shutil.copytree(config.PARAMS, tmp_path / "params")
+    monkeypatch.setattr(config, "PARAMS", tmp_path / "params")
+    (tmp_path / "params/tasks/mine.yaml").write_text(f"title: Mine\ndegradation: rain\n{line}\n")
+    with pytest.raises(KitError, match=told):
         config.load("smoke", "mine")
 
 

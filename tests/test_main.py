@@ -115,3 +115,9 @@ def test_data_check_lists_every_problem_and_fails(tmp_path, capsys):
 def test_an_unknown_stage_names_the_nearest(capsys):
     status, _, error = run(["stage", "04_retrian"], capsys)
     assert status == 1 and "Did you mean '04_retrain'?" in error
+
+
+def test_a_member_stays_in_its_tasks_folder(tmp_path, capsys):
+    words = ["stage", "00_data", "--profile", "smoke", "--results", tmp_path, "--member", "../x"]
+    status, _, error = run(words, capsys)
+    assert status == 1 and "member '../x': use letters, digits" in error
