@@ -8,22 +8,29 @@ JOBS      ?= 1
 DEVICE    ?= auto
 RESULTS   ?= results
 OVERRIDES ?=
+ABLATIONS ?=
+METHODS   ?=
 PYTHON    ?= .venv/bin/python
 
-OPTIONS = profile=$(PROFILE) "tasks=$(TASKS)" "data=$(DATA)" "seeds=$(SEEDS)" device=$(DEVICE) "results=$(RESULTS)" "overrides=$(OVERRIDES)"
-CHECK   = --profile "$(PROFILE)" --tasks "$(TASKS)" --data "$(DATA)" --seeds "$(SEEDS)" --device "$(DEVICE)" --overrides "$(OVERRIDES)"
+OPTIONS = profile=$(PROFILE) "tasks=$(TASKS)" "data=$(DATA)" "seeds=$(SEEDS)" device=$(DEVICE) "results=$(RESULTS)" "overrides=$(OVERRIDES)" \
+          "ablations=$(ABLATIONS)" "methods=$(METHODS)"
+CHECK   = --profile "$(PROFILE)" --tasks "$(TASKS)" --data "$(DATA)" --seeds "$(SEEDS)" --device "$(DEVICE)" --overrides "$(OVERRIDES)" \
+          --methods "$(METHODS)"
 READY   = $(if $(filter .venv/%,$(PYTHON)),.venv/ready)
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help reproduce test lint lab clean
+.PHONY: help reproduce tables test lint lab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-reproduce: $(READY)  ## run the chain (PROFILE= TASKS= DATA= SEEDS= JOBS= DEVICE= RESULTS= OVERRIDES=) and print the report's path
+reproduce: $(READY)  ## run the chain (PROFILE= TASKS= ABLATIONS= DATA= METHODS= SEEDS= JOBS= DEVICE= RESULTS= OVERRIDES=)
 	@$(PYTHON) -m hbl_lib check $(CHECK)
 	@$(PYTHON) -m snakemake --cores $(JOBS) --quiet progress rules --rerun-incomplete --nolock --config $(OPTIONS)
 	@echo "$(RESULTS)/$(PROFILE)/report.html"
+
+tables: $(READY)  ## write tables and figures anew from what runs left (PROFILE= TASKS= SEEDS= RESULTS=); trains nothing
+	@$(PYTHON) -m hbl_lib tables --profile "$(PROFILE)" --tasks "$(TASKS)" --seeds "$(SEEDS)" --results "$(RESULTS)"
 
 test: $(READY)  ## run the tests
 	@$(PYTHON) -m pytest

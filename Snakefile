@@ -15,12 +15,16 @@ PROFILE = config.get("profile") or "quick"
 TASKS = str(config.get("tasks") or "llie_lol llie_mit sihr uie").split()
 SEEDS = str(config["seeds"] if config.get("seeds") is not None else 0).split()
 RESULTS = config.get("results") or "results"
-DEFAULTS = {"data": "", "device": "auto", "overrides": ""}
+DEFAULTS = {"data": "", "device": "auto", "overrides": "", "methods": ""}
 OPTIONS = {name: shlex.quote(str(value if config.get(name) is None else config[name])) for name, value in DEFAULTS.items()}
 FOLDER = f"{RESULTS}/{PROFILE}"
-# A run's folder in FOLDER: a task's own for the first seed, a member of it for each further one.
+# A run's folder in FOLDER: a task's own for the first seed, a replica of it for each further one.
 RUNS = {task if seed == SEEDS[0] else f"{task}/seed_{seed}": seed for task in TASKS for seed in SEEDS}
+# Ablations: {notebook: [members]}, each member a job of its own, and one more that shows them all; empty: none are run.
+MEMBERS = yaml.safe_load(Path("params/ablations.yaml").read_text()) if config.get("ablations") else {}
+PUBLISHED = yaml.safe_load(Path("params/published/genotypes.yaml").read_text())["genotypes"]
 LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("params/published").glob("*.yaml")]))
+LIBRARY.append("params/ablations.yaml")
 
 # The notebooks' kernel is the environment that runs this file.
 os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "HBL_PREFIX": sys.prefix, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -40,6 +44,14 @@ PAPERMILL = " ".join(
         f"-r profile {shlex.quote(PROFILE)} -r results {shlex.quote(RESULTS)}",
     ]
 )
+OF_A_RUN = " ".join(
+    [
+        PAPERMILL,
+        "-r task {params.task} -r replica {params.replica} -p seed {params.seed}",
+        "-r data {params.data} -r device {params.device} -r overrides {params.overrides}",
+    ]
+)
+KEEP = " && cp {log:q} {output.notebook:q}"
 
 
 def made(stage):
@@ -47,15 +59,42 @@ def made(stage):
     return [f"{FOLDER}/{{run}}/{stage}/{name}" for name in ["metrics.json", "manifest.json", *CHAIN[stage][1]]]
 
 
+def of_run(names):
+    """The parameters files of a run."""
+    return [f"params/profiles/{PROFILE}.yaml", f"params/tasks/{task_of(names)}.yaml"]
+
+
+def task_of(names):
+    return names.run.split("/")[0]
+
+
+def members_of(task):
+    """ "ABLATION/MEMBER" of all members; nothing is published of a task of one's own."""
+    every = [(ablation, name, facts) for ablation, known in MEMBERS.items() for name, facts in known.items()]
+    return [f"{ablation}/{name}" for ablation, name, facts in every if facts["loss"] != "published" or task in PUBLISHED]
+
+
+# What every notebook of a run is told.
+RUN = dict(
+    {name: text for name, text in OPTIONS.items() if name != "methods"},
+    task=task_of,
+    replica=lambda names: shlex.quote(names.run.partition("/")[2]),
+    seed=lambda names: RUNS[names.run],
+    weights=os.environ.get("HBL_WEIGHTS", ""),
+)
+
+
 def pictures(names):
     """The files of the folder of pairs that a task works on; none for the embedded pictures."""
-    task = yaml.safe_load(Path(f"params/tasks/{names.run.split('/')[0]}.yaml").read_text())
+    task = yaml.safe_load(Path(f"params/tasks/{task_of(names)}.yaml").read_text())
     folder = Path(config.get("data") or task.get("data", "embedded")).expanduser()
     return sorted(map(str, [*folder.glob("*/*"), *folder.glob("groups.json")]))
 
 
 wildcard_constraints:
     run=r"[^/]+(/seed_\d+)?",
+    ablation="|".join(MEMBERS) or "none",
+    member="[^/]+",
 
 
 rule all:
@@ -71,10 +110,7 @@ for stage, (reads, _) in CHAIN.items():
         input:
             notebook=f"notebooks/{stage}.ipynb",
             library=LIBRARY,
-            parameters=lambda names: [
-                f"params/profiles/{PROFILE}.yaml",
-                f"params/tasks/{names.run.split('/')[0]}.yaml",
-            ],
+            parameters=of_run,
             earlier=[path for read in reads for path in made(read)],
             pictures=pictures if stage == "00_data" else [],
         output:
@@ -83,21 +119,68 @@ for stage, (reads, _) in CHAIN.items():
         log:
             f"{FOLDER}/{{run}}/logs/{stage}.ipynb",
         params:
-            **OPTIONS,
-            task=lambda names: names.run.split("/")[0],
-            member=lambda names: shlex.quote(names.run.partition("/")[2]),
-            seed=lambda names: RUNS[names.run],
-            weights=os.environ.get("HBL_WEIGHTS", ""),
+            **RUN,
+            methods=f"-r methods {OPTIONS['methods']}" if stage == "05_evaluate" else "",
         shell:
-            PAPERMILL + " -r task {params.task} -r member {params.member} -p seed {params.seed} -r data {params.data} -r device {params.device} "
-            "-r overrides {params.overrides} && cp {log:q} {output.notebook:q}"
+            OF_A_RUN + " {params.methods}" + KEEP
+
+
+rule member:
+    input:
+        notebook="notebooks/{ablation}.ipynb",
+        library=LIBRARY,
+        parameters=of_run,
+        earlier=[path for read in list(CHAIN)[:4] for path in made(read)],
+        main=lambda names: made("04_retrain") if names.member == "ours" else [],
+    output:
+        f"{FOLDER}/{{run}}/{{ablation}}/{{member}}/metrics.json",
+        f"{FOLDER}/{{run}}/{{ablation}}/{{member}}/manifest.json",
+        notebook=f"{FOLDER}/{{run}}/{{ablation}}/{{member}}/{{ablation}}.ipynb",
+    log:
+        f"{FOLDER}/{{run}}/logs/{{ablation}}_{{member}}.ipynb",
+    params:
+        **RUN,
+    shell:
+        OF_A_RUN + " -r member {wildcards.member}" + KEEP
+
+
+rule ablation:
+    input:
+        notebook="notebooks/{ablation}.ipynb",
+        library=LIBRARY,
+        members=lambda names: [f"{FOLDER}/{names.run}/{member}/metrics.json" for member in members_of(task_of(names))],
+        main=made("05_evaluate"),
+    output:
+        notebook=f"{FOLDER}/{{run}}/{{ablation}}/{{ablation}}.ipynb",
+    log:
+        f"{FOLDER}/{{run}}/logs/{{ablation}}.ipynb",
+    params:
+        **RUN,
+    shell:
+        OF_A_RUN + " -r member all" + KEEP
+
+
+rule searched_results:
+    input:
+        notebook="notebooks/08_searched_results.ipynb",
+        library=LIBRARY,
+        evaluated=[f"{FOLDER}/{task}/05_evaluate/metrics.json" for task in TASKS],
+    output:
+        f"{FOLDER}/08_searched_results.ipynb",
+    log:
+        f"{FOLDER}/logs/08_searched_results.ipynb",
+    params:
+        tasks=" ".join(TASKS),
+    shell:
+        PAPERMILL + " -r tasks {params.tasks:q} && cp {log:q} {output:q}"
 
 
 rule report:
     input:
         notebook="notebooks/09_report.ipynb",
         library=LIBRARY,
-        executed=[f"{FOLDER}/{run}/{stage}/{stage}.ipynb" for run in RUNS for stage in CHAIN],
+        executed=[f"{FOLDER}/{run}/{stage}/{stage}.ipynb" for run in RUNS for stage in [*CHAIN, *MEMBERS]],
+        searched=f"{FOLDER}/08_searched_results.ipynb",
     output:
         f"{FOLDER}/report.html",
     log:

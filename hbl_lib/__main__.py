@@ -1,4 +1,4 @@
-"""Command line: python -m hbl_lib stage | check | data | restore | evaluate | export. It only parses arguments."""
+"""Command line: python -m hbl_lib stage | check | tables | data | restore | evaluate | export. It parses arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import data, files, pairs, runs, splits
+from . import config, data, files, pairs, runs, splits
 from .errors import KitError, nearest
 from .progress import say
 
@@ -19,24 +19,30 @@ if TYPE_CHECKING:
 
 def _open(arguments: argparse.Namespace, task: str) -> runs.Run:
     a = arguments
-    return runs.open_run(a.profile, task, a.seed, a.data, a.device, a.results, a.overrides, a.member)
+    return runs.open_run(a.profile, task, a.seed, a.data, a.device, a.results, a.overrides, a.replica)
 
 
 def _stage(arguments: argparse.Namespace) -> int:
-    from . import stages  # torchvision and the searches load only where they are needed
+    from . import ablations, stages  # torchvision and the searches load only where they are needed
 
-    if arguments.name not in stages.BY_NAME:
-        known = stages.BY_NAME
-        raise KitError(f"no stage '{arguments.name}'; there are: {', '.join(known)}.{nearest(arguments.name, known)}")
+    name, known = arguments.name, [*runs.STAGES, *runs.ABLATIONS]
+    if name not in known:
+        raise KitError(f"no stage '{name}'; there are: {', '.join(known)}.{nearest(name, known)}")
+    if bool(arguments.member) != (name in runs.ABLATIONS):
+        raise KitError(f"--member goes with {' and '.join(runs.ABLATIONS)}, and they with it")
     run = _open(arguments, arguments.task)
-    say(f"{arguments.name}: {run.describe()}")
-    stages.BY_NAME[arguments.name](run)
-    say(f"{arguments.name}: wrote {run.folder / arguments.name}")
+    say(f"{name}: {run.describe()}")
+    if name in runs.ABLATIONS:
+        folder = ablations.run_member(run, name, arguments.member)
+    else:
+        folder = run.folder / name
+        stages.BY_NAME[name](run, **({"methods": arguments.methods} if arguments.methods else {}))
+    say(f"{name}: wrote {folder}")
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from . import tables
+    from . import evaluation, paper
 
     seeds = arguments.seeds.split()
     if not seeds or not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):
@@ -48,10 +54,16 @@ def _check(arguments: argparse.Namespace) -> int:
         raise KitError(
             f"DATA is one task's, but TASKS names {len(tasks)}: {arguments.tasks}. Say which: TASKS=llie_lol"
         )
+    given = evaluation.folders(arguments.methods)
+    if given and len(tasks) > 1:
+        raise KitError(f"METHODS are one task's, but TASKS names {len(tasks)}: {arguments.tasks}. Say which.")
+    for name, folder in given.items():
+        if not folder.is_dir():
+            raise KitError(f"METHODS: {name}: {folder}: no such folder")
     for task, seed in itertools.product(tasks, map(int, seeds)):
         arguments.seed = seed
         run = _open(arguments, task)
-        tables.published(run.params.task)  # named wrongly, it would stop the last stage
+        paper.published_scores(run.params.task)  # named wrongly, it would stop the last stage
         say(run.describe())
         if seed == int(seeds[0]) and run.params.task.data != "embedded":
             params, found = run.params, pairs.require_sound(pairs.check(run.data_root))
@@ -99,6 +111,21 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _tables(arguments: argparse.Namespace) -> int:
+    from . import publish
+
+    folder = config.ROOT / Path(arguments.results).expanduser() / arguments.profile
+    tasks = arguments.tasks.split()
+    ran = [task for task in tasks if (folder / task / "05_evaluate/metrics.json").is_file()]
+    for task in set(tasks) - set(ran):
+        say(f"{task}: has not run in {folder}; left out")
+    if not ran:
+        raise KitError(f"{folder}: none of {', '.join(tasks)} has run there. make reproduce runs them.")
+    for path in publish.publish(folder, ran, arguments.seeds.split()):
+        say(str(path.relative_to(folder.parent.parent)))
+    return 0
+
+
 def _data_check(arguments: argparse.Namespace) -> int:
     found = pairs.check(arguments.folder)
     say(found.describe())
@@ -121,10 +148,12 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--results", default="results", help="results folder (default: results)")
     options.add_argument("--overrides", default="", help="section.key=value, separated by commas")
     stage = commands.add_parser("stage", parents=[options], help="run one stage without Jupyter")
-    stage.add_argument("name", help=", ".join(runs.STAGES))
+    stage.add_argument("name", help=", ".join((*runs.STAGES, *runs.ABLATIONS)))
     stage.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
     stage.add_argument("--seed", type=int, default=0, help="of initial weights, crops and samples (default: 0)")
-    stage.add_argument("--member", default="", help="a run beside the task's first: the subfolder it writes to")
+    stage.add_argument("--replica", default="", help="a run beside the task's first: the subfolder it writes to")
+    stage.add_argument("--member", default="", help="of an ablation: which of its members to train and judge")
+    stage.add_argument("--methods", default="", help="for 05_evaluate: 'name=folder ...', restored pictures to score")
     stage.set_defaults(act=_stage)
     restore = commands.add_parser("restore", help="restore pictures of any size and mode")
     weights = restore.add_mutually_exclusive_group(required=True)
@@ -148,7 +177,14 @@ def parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", parents=[options], help="check parameters and data before a run")
     check.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
     check.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
-    check.set_defaults(act=_check, member="")
+    check.add_argument("--methods", default="", help="'name=folder ...', restored pictures to score")
+    check.set_defaults(act=_check, replica="")
+    tables = commands.add_parser("tables", help="write the paper's tables and figures from what runs left")
+    tables.add_argument("--profile", default="quick", help="smoke, quick or paper (default: quick)")
+    tables.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
+    tables.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
+    tables.add_argument("--results", default="results", help="results folder (default: results)")
+    tables.set_defaults(act=_tables)
     look = commands.add_parser("data", help="look at a folder of pairs").add_subparsers(required=True, metavar="WHAT")
     check = look.add_parser("check", help="say what a folder holds and what is wrong with it")
     check.add_argument("folder", type=Path)

@@ -105,6 +105,16 @@ class RetrainParams(Schedule):
         return self
 
 
+class AblationParams(Section):
+    """How long the members of the ablations train, all of them alike; without steps, as `retrain` does."""
+
+    steps: int | None = Field(None, gt=0)
+
+    def of(self, retrain: RetrainParams) -> RetrainParams:
+        """The members' own training."""
+        return retrain if self.steps is None else retrain.model_copy(update={"steps": self.steps, "epochs": None})
+
+
 class PerceptualParams(Section):
     download: bool = Field(description="may fetch missing VGG-19 and AlexNet weights")
     untrained: bool = Field(description="may go on with seeded untrained features where none are found")
@@ -146,6 +156,7 @@ class Params(Section):
     profile: str
     seed: int = Field(ge=0)
     threads: int = Field(gt=0, description="torch threads; recorded, never derived from cores or jobs")
+    search: Literal["here", "published"] = Field("here", description="published: take loss and genotype as published")
     task: TaskParams
     data: DataParams
     perceptual: PerceptualParams
@@ -153,6 +164,7 @@ class Params(Section):
     loss_search: LossSearchParams
     architecture_search: ArchitectureSearchParams
     retrain: RetrainParams
+    ablation: AblationParams
 
 
 def names(kind: str) -> list[str]:

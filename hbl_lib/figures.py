@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import FancyBboxPatch
 
 from .genotype import Genotype
 from .html import Html
@@ -38,12 +38,18 @@ COLORS = {
 }
 
 
-def show(figure: Figure, alt: str) -> Html:
-    """The figure as an inline picture with alternative text, which notebook exporters keep."""
+def show(figure: Figure, alt: str, photographs: bool = False) -> Html:
+    """The figure as an inline picture with alternative text, which notebook exporters keep.
+
+    `photographs`: as JPEG, a tenth of the bytes.
+    """
+    kind, options = "png", {"metadata": {"Software": None}}
+    if photographs:
+        kind, options = "jpeg", {"pil_kwargs": {"quality": 88}}
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(buffer, format=kind, dpi=110, bbox_inches="tight", **options)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return Html(f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">')
+    return Html(f'<img alt="{html.escape(alt, quote=True)}" src="data:image/{kind};base64,{data}">')
 
 
 def _panels(count: int, width: float = 4.2, height: float = 3.2) -> tuple[Figure, list[Any]]:
@@ -67,38 +73,6 @@ def pictures(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], labels
         if labels:
             axes[i, 0].set_ylabel(labels[i], fontsize=9)
     return figure
-
-
-def comparison(
-    outputs: dict[str, np.ndarray], scores: dict[str, dict[str, float | None]], window: tuple[int, int, int]
-) -> Figure:
-    """One picture in all its versions with PSNR and SSIM, and below each the detail at window (top, left, side)."""
-    top, left, side = window
-    titles = [
-        name + ("" if name not in scores else "\n{psnr:.2f} dB, {ssim:.3f}".format(**scores[name])) for name in outputs
-    ]
-    first = next(iter(outputs.values()))
-    ratio = first.shape[0] / first.shape[1]
-    figure = Figure(figsize=(2.8 * len(outputs), 2.8 * (ratio + 1) + 0.5), layout="constrained")
-    axes = figure.subplots(2, len(outputs), height_ratios=[ratio, 1], squeeze=False)
-    for column, (title, picture) in enumerate(zip(titles, outputs.values(), strict=True)):
-        axes[0, column].imshow(picture)
-        axes[0, column].add_patch(Rectangle((left, top), side, side, fill=False, edgecolor="#d55e00", linewidth=1.5))
-        axes[0, column].set_title(title, fontsize=10)
-        axes[1, column].imshow(picture[top : top + side, left : left + side])
-    for axis in axes.flat:
-        axis.set_xticks([])
-        axis.set_yticks([])
-    return figure
-
-
-def detail(picture: np.ndarray) -> tuple[int, int, int]:
-    """The window (top, left, side), a quarter of the shorter side wide, in which the picture varies most."""
-    side = max(8, min(picture.shape[:2]) // 4)
-    grey = picture.mean(2)
-    corners = [(t, x) for t in range(0, grey.shape[0] - side, side) for x in range(0, grey.shape[1] - side, side)]
-    top, left = max(corners or [(0, 0)], key=lambda at: grey[at[0] : at[0] + side, at[1] : at[1] + side].std())
-    return top, left, side
 
 
 def confusion(table: dict[str, list[list[int]]], classes: Sequence[str]) -> Figure:
@@ -220,4 +194,16 @@ def training_curve(history: list[dict[str, Any]]) -> Figure:
     looks = {i + 1: r["validation_psnr"] for i, r in enumerate(history) if "validation_psnr" in r}
     axes[1].plot(list(looks), list(looks.values()), "o-", color="#d55e00")
     axes[1].set(title="PSNR on validation pictures", xlabel="step", ylabel="dB")
+    return figure
+
+
+def training_curves(histories: dict[str, list[dict[str, Any]]]) -> Figure:
+    """Smoothed training losses over the steps, a line each; under losses of their own they don't compare."""
+    figure, (axis,) = _panels(1, 8, 3.6)
+    frame = pd.DataFrame({name: pd.Series([r["loss"] for r in history]) for name, history in histories.items()})
+    sns.lineplot(
+        frame.rolling(25, min_periods=1).mean(), ax=axis, palette=sns.color_palette("colorblind", len(frame.T))
+    )
+    axis.set(xlabel="step", title="training loss", yscale="log")
+    axis.legend(fontsize=8, ncols=2)
     return figure

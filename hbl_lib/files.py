@@ -43,6 +43,11 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda name: Path(name).write_text(text, encoding="utf-8"))
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes."""
+    write_atomically(path, lambda name: Path(name).write_bytes(data))
+
+
 def read_text(path: Path) -> str:
     """Read UTF-8 text; a missing, unreadable or undecodable file is a KitError that names it."""
     try:

@@ -75,6 +75,13 @@ class Genotype:
         return cls.from_dict(known[task], f"{PUBLISHED.name}: {task}")
 
     @classmethod
+    def uniform(cls, name: str) -> Genotype:
+        """One operation everywhere, such as "3-RC"; the FCMs, which have none with identity, take its plain form."""
+        plain = name.replace("RC", "C").replace("RDC", "DC")
+        layers = {part: [plain] * FCM_LAYERS for part in ("encoder", "decoder")}
+        return cls.from_dict(layers | {"hnu": [[name] * UNIT_LAYERS] * UNITS}, f"uniform {name}")
+
+    @classmethod
     def derive(cls, supernet: Supernet) -> Genotype:
         """The operation of the largest softmax(alpha) at each place (ties: the first in the space's order)."""
         shares = supernet.shares()

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,11 @@ from torch.nn import functional as F
 
 from . import files
 from .errors import KitError, nearest
-from .perceptual import LPIPS, Trunk
+from .perceptual import LPIPS, VGG19_GROUPS, Trunk
 
 TERMS = ("l1", "l2", "color", "ssim", "lpips", "vgg", "tv", "laplacian")
 PIXEL_TERMS = ("l1", "l2", "color", "ssim", "tv", "laplacian")
+MS_SSIM_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003
 PUBLISHED = Path(__file__).parent.parent / "params/published/loss.yaml"
 
 
@@ -51,17 +52,38 @@ def _window_matrix(length: int, size: int, sigma: float) -> Tensor:
     return window / window.sum(1, keepdim=True)
 
 
-def ssim_index(a: Tensor, b: Tensor, size: int = 11, sigma: float = 1.5) -> Tensor:
-    """Mean SSIM of (N, C, H, W) in [0, 1]: Gaussian window, population covariance, valid positions (Wang 2004)."""
-    if min(a.shape[-2:]) < size:
-        raise KitError(f"SSIM needs pictures of at least {size}x{size}, not {a.shape[-2]}x{a.shape[-1]}")
+def _ssim_maps(a: Tensor, b: Tensor, size: int, sigma: float) -> tuple[Tensor, Tensor]:
+    """Luminance, and contrast times structure, at every valid position: (N, C, H - size + 1, W - size + 1) each."""
     down, across = (_window_matrix(side, size, sigma).to(a) for side in a.shape[-2:])
     blurred = down @ torch.stack((a, b, a * a, b * b, a * b)) @ across.T  # (5, N, C, H - 10, W - 10)
     mean_a, mean_b, aa, bb, ab = blurred
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    structure = (2 * (ab - mean_a * mean_b) + c2) / (aa - mean_a**2 + bb - mean_b**2 + c2)
+    return luminance, (2 * (ab - mean_a * mean_b) + c2) / (aa - mean_a**2 + bb - mean_b**2 + c2)
+
+
+def ssim_index(a: Tensor, b: Tensor, size: int = 11, sigma: float = 1.5) -> Tensor:
+    """Mean SSIM of (N, C, H, W) in [0, 1]: Gaussian window, population covariance, valid positions (Wang 2004)."""
+    if min(a.shape[-2:]) < size:
+        raise KitError(f"SSIM needs pictures of at least {size}x{size}, not {a.shape[-2]}x{a.shape[-1]}")
+    luminance, structure = _ssim_maps(a, b, size, sigma)
     return (luminance * structure).mean()
+
+
+def ms_ssim_index(a: Tensor, b: Tensor, size: int = 11, sigma: float = 1.5) -> Tensor:
+    """Multi-scale SSIM of (N, C, H, W) in [0, 1] (Wang 2003): structure at each scale, luminance at the last one.
+
+    As many of the five scales as the window fits into (all from 176 pixels on), their exponents divided by their sum.
+    """
+    scales = [k for k in range(len(MS_SSIM_EXPONENTS)) if min(a.shape[-2:]) >> k >= size]
+    exponents = MS_SSIM_EXPONENTS[: len(scales)]
+    product = torch.ones((), device=a.device, dtype=a.dtype)
+    for scale, exponent in zip(scales, exponents, strict=True):
+        a, b = (a, b) if scale == 0 else (F.avg_pool2d(a, 2), F.avg_pool2d(b, 2))
+        luminance, structure = _ssim_maps(a, b, size, sigma)
+        value = (luminance * structure).mean() if scale == scales[-1] else structure.mean()
+        product = product * value.clamp(min=1e-4) ** (exponent / sum(exponents))
+    return product
 
 
 def ssim(restored: Tensor, clear: Tensor) -> Tensor:
@@ -84,6 +106,11 @@ def laplacian(restored: Tensor, _clear: Tensor) -> Tensor:
 _FUNCTIONS = {"l1": l1, "l2": l2, "color": color, "ssim": ssim, "tv": tv, "laplacian": laplacian}
 
 
+def _same_place(layer: int, group: Sequence[int], other: Sequence[int]) -> int:
+    """The layer of `other` as far along as `layer` is in `group`."""
+    return other[round(group.index(layer) / (len(group) - 1) * (len(other) - 1))]
+
+
 def published_weights(task: str) -> dict[str, float] | None:
     """The weights in the authors' public code; None for a task that has none."""
     known = files.read_yaml(PUBLISHED)["weights"].get(task)
@@ -104,12 +131,18 @@ class FoundLoss:
         return cls(dict.fromkeys(TERMS, 1.0), tuple(group[0] for group in trunk.groups), trunk.name)
 
     @classmethod
-    def published(cls, task: str) -> FoundLoss:
-        """The weights and VGG-19 layers in the authors' public code; llie_mit has no published layers."""
-        known = files.read_yaml(PUBLISHED)["vgg19_layers"]
-        if task not in known:
-            raise KitError(f"no published loss for task {task!r}; there are: {', '.join(known)}")
-        return cls(published_weights(task), tuple(known[task]), "vgg19")
+    def published(cls, task: str, trunk: Trunk) -> FoundLoss:
+        """The weights and VGG-19 layers in the authors' public code (llie_mit has no layers: those of llie_lol).
+
+        Over a trunk of another layout, the layer at the same relative place of each group stands for VGG-19's.
+        """
+        known = files.read_yaml(PUBLISHED)
+        weights = published_weights(task)
+        if weights is None:
+            raise KitError(f"no published loss for task {task!r}; there are: {', '.join(known['weights'])}")
+        layers = known["vgg19_layers"][known["layers_of"].get(task, task)]
+        places = zip(layers, VGG19_GROUPS, trunk.groups, strict=True)
+        return cls(weights, tuple(_same_place(*place) for place in places), trunk.name)
 
     def write(self, path: Path) -> None:
         """Write loss.yaml."""
@@ -134,17 +167,40 @@ class FoundLoss:
         return cls({t: float(weights[t]) for t in TERMS}, tuple(data["layers"]), str(data["trunk"]))
 
 
+class Space(Protocol):
+    """What a search and a training need of a space of losses that is linear in its values."""
+
+    trunk: Trunk
+    weighed: tuple[str, ...]
+    groups: tuple[tuple[int, ...], ...]
+
+    def values(self, restored: Tensor, clear: Tensor) -> Tensor: ...
+
+    def coefficients(self, weights: Tensor, shares: Sequence[Tensor]) -> Tensor: ...
+
+    def __call__(self, restored: Tensor, clear: Tensor, found: FoundLoss) -> Tensor: ...
+
+
 class LossSpace(nn.Module):
     """The space of losses: L(restored; beta) = sum_i c_i(beta) l_i(restored), linear in what `values` returns.
 
     l_i are the six pixel terms, LPIPS, and the distance at every selectable layer of the trunk, in this order.
+    `weighed` are the names of beta's weights, `groups` the layers among which it selects.
     """
+
+    weighed = TERMS
 
     def __init__(self, trunk: Trunk, lpips: LPIPS):
         super().__init__()
-        self.trunk, self.lpips = trunk, lpips
+        self.trunk, self.lpips, self.groups = trunk, lpips, trunk.groups
         self.layers = tuple(index for group in trunk.groups for index in group)
         self.names = (*PIXEL_TERMS, "lpips", *(f"vgg {index}" for index in self.layers))
+
+    def coefficients(self, weights: Tensor, shares: Sequence[Tensor]) -> Tensor:
+        """c, one for each of `values`, from the eight weights and each group's softmax."""
+        weight = dict(zip(TERMS, weights, strict=True))
+        pixel = torch.stack([weight[name] for name in (*PIXEL_TERMS, "lpips")])
+        return torch.cat([pixel, *(weight["vgg"] * share for share in shares)])
 
     def perceptual(self, restored: Tensor, clear: Tensor, layers: Sequence[int], lpips: bool) -> list[Tensor]:
         """LPIPS (where asked for), then L_e at each of `layers`: the mean squared difference of the trunk's features.
@@ -203,19 +259,18 @@ class LossSpace(nn.Module):
 
 
 class Beta(nn.Module):
-    """The loss hyper-parameters: eight non-negative weights, started at 1, and a softmax over each group of layers."""
+    """The loss hyper-parameters: non-negative weights, started at 1, and a softmax over each group of layers."""
 
-    def __init__(self, space: LossSpace):
+    def __init__(self, space: Space):
         super().__init__()
-        self.groups = space.trunk.groups
-        self.weights = nn.Parameter(torch.ones(len(TERMS)))
-        self.choices = nn.ParameterList(nn.Parameter(torch.zeros(len(group))) for group in self.groups)
+        self.weighed, self.groups, self.trunk = space.weighed, space.groups, space.trunk.name
+        self.expand = space.coefficients  # the method alone: the space is no part of beta's state
+        self.weights = nn.Parameter(torch.ones(len(space.weighed)))
+        self.choices = nn.ParameterList(nn.Parameter(torch.zeros(len(group))) for group in space.groups)
 
     def coefficients(self) -> Tensor:
         """c(beta), one for each of the space's values; differentiable."""
-        weight = dict(zip(TERMS, self.weights, strict=True))
-        pixel = torch.stack([weight[name] for name in (*PIXEL_TERMS, "lpips")])
-        return torch.cat([pixel, *(weight["vgg"] * F.softmax(choice, 0) for choice in self.choices)])
+        return self.expand(self.weights, [F.softmax(choice, 0) for choice in self.choices])
 
     @torch.no_grad()
     def project(self) -> None:
@@ -225,11 +280,11 @@ class Beta(nn.Module):
     def snapshot(self) -> dict[str, Any]:
         """Weights by name and each group's softmax, as plain numbers."""
         return {
-            "weights": dict(zip(TERMS, self.weights.tolist(), strict=True)),
+            "weights": dict(zip(self.weighed, self.weights.tolist(), strict=True)),
             "choices": [F.softmax(choice, 0).tolist() for choice in self.choices],
         }
 
-    def found(self, trunk: str) -> FoundLoss:
+    def found(self) -> FoundLoss:
         """The loss at this beta: its weights, and the most probable layer of each group."""
         layers = tuple(group[int(c.argmax())] for group, c in zip(self.groups, self.choices, strict=True))
-        return FoundLoss(self.snapshot()["weights"], layers, trunk)
+        return FoundLoss(self.snapshot()["weights"], layers, self.trunk)

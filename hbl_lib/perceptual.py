@@ -182,9 +182,9 @@ def squeezenet(path: Path) -> Trunk:
     return Trunk("squeeze", layers, SQUEEZE_GROUPS, [m / 255 for m in CAFFE_MEAN_BGR], scale, bgr=True, unit=1 / 255)
 
 
-def untrained_trunk(seed: int = 0) -> Trunk:
-    """Seeded untrained features in VGG-19's layout."""
-    layers = vgg19(UNTRAINED_WIDTH)
+def untrained_trunk(seed: int = 0, width: float = UNTRAINED_WIDTH) -> Trunk:
+    """Seeded untrained features in VGG-19's layout, with all channel counts multiplied by `width`."""
+    layers = vgg19(width)
     _seeded(layers, seed)
     return Trunk("untrained", layers, VGG19_GROUPS, IMAGENET_MEAN, IMAGENET_STD)
 

@@ -7,17 +7,17 @@ import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from . import files, tables
-from .config import TaskParams
+from . import ablations, figures, files, paper, publish, tables
 from .degradations import MODELS
 from .errors import KitError
 from .html import table_text
-from .runs import STAGES
+from .runs import ABLATIONS, STAGES
 
+SEARCHED = "08_searched_results"
+SEARCHED_LINK = '<a href="#searched">Searched losses and architectures (Figures 7, 8)</a>'
 TEMPLATE = """{% extends 'basic/index.html.j2' %}
 {% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}"""
 
@@ -31,7 +31,7 @@ img, svg { max-width: 100%; height: auto; } img { background: white; }
 div.wide, .jp-OutputArea-output, .highlight, .jp-RenderedHTMLCommon { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; font-size: .9rem; margin: .6rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: left; }
-td a { white-space: nowrap; }
+td a, td:first-child { white-space: nowrap; } td { min-width: 3.5rem; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 pre { font-size: .8rem; background: var(--soft); padding: .5rem; overflow: auto; max-height: 16rem; }
 details.code { margin: .3rem 0; } details.code > summary { cursor: pointer; font-size: .8rem; opacity: .7; }
@@ -40,21 +40,12 @@ math[display=block] { margin: .8rem 0; overflow-x: auto; overflow-y: hidden; }
 """
 
 
-def members(folder: Path, seeds: Sequence[str]) -> list[Path]:
-    """The folders of a task's runs, one for each seed: the task's own for the first, seed_N for the others."""
-    return [folder, *(folder / f"seed_{seed}" for seed in seeds[1:])]
-
-
-def measured(folder: Path, seeds: Sequence[str]) -> list[dict[str, Any]]:
-    """The evaluation's metrics of every seed."""
-    return [files.read_json(member / "05_evaluate" / "metrics.json") for member in members(folder, seeds)]
-
-
 def manifests(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     """What ran on what: one row for each stage of each seed."""
     rows = []
-    for member, stage in itertools.product(members(folder, seeds), STAGES):
-        path = member / stage / "manifest.json"
+    of_members = [f"{ablation}/{name}" for ablation in ABLATIONS for name in ablations.members(ablation, folder.name)]
+    for replica, stage in itertools.product(paper.replicas(folder, seeds), (*STAGES, *of_members)):
+        path = replica / stage / "manifest.json"
         if path.is_file():
             m = files.read_json(path)
             rows.append(
@@ -93,15 +84,18 @@ def notes(folder: Path, seeds: Sequence[str] = ("0",)) -> list[str]:
             )
     if test["restored"]["lpips"] is None:
         found.append("LPIPS was not measured: AlexNet's weights were not at hand.")
-    for name, summary in (("Loss", loss), ("Architecture", architecture)):
-        if not summary["resolved"]:
-            found.append(f"{name} search not resolved: nothing moved by 0.2.")
-    found.append("What the searches found is of one seed; another may find other weights and operations.")
+    if test["search"] == "published":
+        found.append("Both searches were skipped: loss and architecture are the published ones, retrained here.")
+    else:
+        for name, summary in (("Loss", loss), ("Architecture", architecture)):
+            if not summary["resolved"]:
+                found.append(f"{name} search not resolved: nothing moved by 0.2.")
+        found.append("What the searches found is of one seed; another may find other weights and operations.")
     if architecture["skip_collapse"]:
         units = ", ".join(map(str, architecture["skip_collapse"]))
         found.append(f"Skip connections have taken over (5 or more of 8 layers) in HNU {units}.")
-    found.append(tables.verdict(measured(folder, seeds)))
-    task = task_of(folder)
+    found.append(tables.verdict(paper.measured(folder, seeds)))
+    task = paper.task_of(folder)
     if task.published_table == "":
         found.append("This task is not in the paper, so there is no published row.")
     if task.degradation and not (model := MODELS[task.degradation]).HADAMARD:
@@ -114,27 +108,14 @@ def notes_html(folder: Path, seeds: Sequence[str] = ("0",)) -> str:
     return "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes(folder, seeds))
 
 
-def task_of(folder: Path) -> TaskParams:
-    """The task of results/PROFILE/TASK, as its runs recorded it."""
-    return TaskParams.model_validate(files.read_json(folder / "00_data" / "manifest.json")["parameters"]["task"])
-
-
-def headline(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
-    """Measured rows beside the published one, with the file (of the first seed) that each measured cell comes from."""
-    table = tables.results(task_of(folder), measured(folder, seeds))
-    source = f"{folder.name}/05_evaluate/metrics.json"
-    table["file"] = [source if method in tables.ROWS.values() else None for method in table["method"]]
-    return table
-
-
 def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     """One row a task: mean PSNR and SSIM of the test pictures, degraded, by colour matrix, and restored."""
     rows = []
     for task in tasks:
-        runs = measured(profile_folder / task, seeds)
+        runs = paper.measured(profile_folder / task, seeds)
         means = {label: tables.mean([run[name] for run in runs]) for name, label in tables.ROWS.items()}
         scores = {label: f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}" for label, mean in means.items()}
-        rows.append({"task": task_of(profile_folder / task).title, **scores, "source": tables.source(runs)})
+        rows.append({"task": paper.task_of(profile_folder / task).title, **scores, "source": tables.source(runs)})
     return pd.DataFrame(rows)
 
 
@@ -168,23 +149,31 @@ def notebook_html(path: Path) -> str:
     return body
 
 
+def table_html(table: paper.Table) -> str:
+    """A table with its caption, its notes, and links to the metrics files of measured rows."""
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in (table.caption, *table.notes))
+    return f"{table_text(paper.shown_columns(table), links='file')}{notes}"
+
+
 def task_html(folder: Path, seeds: Sequence[str]) -> str:
-    """One task: notes, results, what ran, and its notebooks."""
+    """One task: notes, results, pictures, ablations, what ran, and its notebooks."""
     executed = [(stage, folder / stage / f"{stage}.ipynb") for stage in STAGES]
     missing = [stage for stage, path in executed if not path.is_file()]
     if missing:
         raise KitError(
             f"{folder}: the executed notebook {missing[0]}.ipynb is missing. make reproduce runs them in order."
         )
+    executed += [(a, folder / a / f"{a}.ipynb") for a in ABLATIONS if (folder / a / f"{a}.ipynb").is_file()]
     links = "".join(f'<a href="#{folder.name}-{stage}">{stage}</a>' for stage, _ in executed)
     parts = "".join(f'<section id="{folder.name}-{stage}">{notebook_html(path)}</section>' for stage, path in executed)
-    protocol = files.read_json(folder / "05_evaluate" / "metrics.json")["protocol"]
+    _, figure, alt = next(publish.comparisons(folder))
     which = f"<p>The notebooks are those of seed {html.escape(seeds[0])}.</p>" if len(seeds) > 1 else ""
     return (
-        f'<h2 id="{folder.name}">{html.escape(task_of(folder).title)}</h2>{notes_html(folder, seeds)}'
-        f"{table_text(headline(folder, seeds), links='file')}"
-        f"<p>Protocol of measured rows: {html.escape(protocol)}. An empty cell was not measured.</p>"
-        f"<h3>What ran on what</h3>{table_text(manifests(folder, seeds), links='manifest')}"
+        f'<h2 id="{folder.name}">{html.escape(paper.task_of(folder).title)}</h2>{notes_html(folder, seeds)}'
+        f"{table_html(paper.comparison(folder, seeds))}<p>An empty cell was not measured or not published.</p>"
+        f"{figures.show(figure, alt, photographs=True).text}"
+        "<details><summary>What ran on what</summary>"
+        f"{table_text(manifests(folder, seeds), links='manifest')}</details>"
         f"<nav>{links}</nav>{which}{parts}"
     )
 
@@ -194,7 +183,10 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
     from pygments.formatters import HtmlFormatter
 
     body = "".join(task_html(profile_folder / task, seeds) for task in tasks)
-    links = "".join(f'<a href="#{task}">{html.escape(task_of(profile_folder / task).title)}</a>' for task in tasks)
+    body += f'<section id="searched">{notebook_html(profile_folder / f"{SEARCHED}.ipynb")}</section>'
+    links = "".join(
+        f'<a href="#{task}">{html.escape(paper.task_of(profile_folder / task).title)}</a>' for task in tasks
+    )
     light = HtmlFormatter(style="default").get_style_defs("body .highlight")
     dark = HtmlFormatter(style="monokai").get_style_defs("body .highlight")
     style = f"{STYLE}{light}@media (prefers-color-scheme: dark) {{{dark}}}"
@@ -205,7 +197,7 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
         "<p>A rerun of Zhu, Ma, Fan and Liu, <i>Hierarchical Bilevel Learning with Architecture and Loss Search for "
         "Hadamard-based Image Restoration</i>, IJCAI 2022, from pictures to tables. Each measured row links to "
         "the file that it comes from. First, PSNR and SSIM of every task, means over its test pictures.</p>"
-        f"{table_text(overview(profile_folder, tasks, seeds))}<nav>{links}</nav>{body}</body></html>\n"
+        f"{table_text(overview(profile_folder, tasks, seeds))}<nav>{links}{SEARCHED_LINK}</nav>{body}</body></html>\n"
     )
     path = profile_folder / "report.html"
     files.write_text(path, page)

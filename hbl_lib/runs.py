@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,6 +30,7 @@ STAGES = (
     "04_retrain",
     "05_evaluate",
 )
+ABLATIONS = ("06_loss_ablation", "07_architecture_ablation")  # each member a stage of its own below
 PACKAGES = (
     "torch",
     "torchvision",
@@ -42,7 +43,7 @@ PACKAGES = (
     "pydantic",
 )
 CHECKPOINT = "checkpoint.safetensors"
-MEMBER = r"([A-Za-z][A-Za-z0-9_.-]*)?"
+REPLICA = r"([A-Za-z][A-Za-z0-9_.-]*)?"
 
 
 def _mix(seed: int, *names: object) -> int:
@@ -110,6 +111,10 @@ class Stage:
         (self.folder / "manifest.json").unlink(missing_ok=True)
         return self.folder / name
 
+    def part(self, name: str) -> Stage:
+        """A loop within the stage, with a checkpoint of its own; its facts and inputs are the stage's."""
+        return replace(self, name=f"{self.name}/{name}", folder=self.folder / name)
+
     def fingerprint(self) -> str:
         """What a checkpoint must agree with to be resumed: parameters, device, inputs read so far, and the code."""
         code = [files.sha256(path) for path in sorted(Path(__file__).parent.rglob("*.py"))]
@@ -161,7 +166,7 @@ class Run:
             stale = f"with seed {made['seed']}, and this run has seed {mine.seed}"
         else:
             for key in ("data", "degradation", "ranges"):
-                theirs, ours = made["task"][key], getattr(mine.task, key)
+                theirs, ours = made["task"].get(key), getattr(mine.task, key)
                 if not stale and theirs != ours:
                     stale = f"with the {key} '{theirs}', and this run has '{ours}'"
         for name, digest in manifest["inputs"].items():
@@ -189,7 +194,7 @@ class Run:
                 raise KitError(
                     f"{folder}: another run is at work there. Wait for it, or use another results folder."
                 ) from None
-            for torn in folder.glob(f".{Path(CHECKPOINT).stem}.*"):  # of a run killed while it saved
+            for torn in folder.rglob(f".{Path(CHECKPOINT).stem}.*"):  # of a run killed while it saved
                 torn.unlink()
             torch.set_num_threads(self.params.threads)
             seed_everything(self.params.seed, name)
@@ -200,9 +205,9 @@ class Run:
 
     def _manifest(self, stage: Stage, started: datetime) -> dict[str, Any]:
         ended = datetime.now(UTC)
-        passing = (CHECKPOINT, "manifest.json", f"{stage.name}.ipynb")
-        found = (path for path in stage.folder.rglob("*") if path.is_file() and path.name not in passing)
-        outputs = sorted(path for path in found if not path.name.startswith("."))
+        found = (path for path in stage.folder.rglob("*") if path.is_file() and path.suffix != ".ipynb")
+        passing = (CHECKPOINT, "manifest.json")
+        outputs = sorted(path for path in found if not path.name.startswith(".") and path.name not in passing)
         return {
             "stage": stage.name,
             "parameters": self.params.model_dump(),
@@ -239,17 +244,17 @@ def open_run(
     device: str = "auto",
     results: str = "results",
     overrides: str = "",
-    member: str = "",
+    replica: str = "",
 ) -> Run:
     """Load and check the parameters and say where the run lives. Nothing is written yet.
 
-    A relative `results` counts from the project's folder, wherever the caller stands. `member`: a name for a run
+    A relative `results` counts from the project's folder, wherever the caller stands. `replica`: a name for a run
     beside the task's first, such as seed_1; it lives in a subfolder of that name.
     """
     params = config.load(profile, task, seed, data, overrides)
-    if not re.fullmatch(MEMBER, member):
-        raise KitError(f"member '{member}': use letters, digits, '_', '-' and '.', beginning with a letter")
-    return Run(params, ROOT / Path(results).expanduser() / profile / task / member, choose_device(device))
+    if not re.fullmatch(REPLICA, replica):
+        raise KitError(f"replica '{replica}': use letters, digits, '_', '-' and '.', beginning with a letter")
+    return Run(params, ROOT / Path(results).expanduser() / profile / task / replica, choose_device(device))
 
 
 def check_environment() -> None:

@@ -14,7 +14,7 @@ from .config import ArchitectureSearchParams, LossSearchParams, LowerParams
 from .data import Crops
 from .errors import KitError
 from .genotype import Genotype
-from .losses import Beta, FoundLoss, LossSpace
+from .losses import Beta, FoundLoss, LossSpace, Space
 from .operations import FCM_OPERATIONS, HNU_OPERATIONS
 from .runs import Stage
 from .supernet import Supernet
@@ -60,22 +60,26 @@ def _norm(tensors: Iterable[Tensor]) -> float:
 def search_loss(
     stage: Stage,
     params: LossSearchParams,
-    space: LossSpace,
+    network: nn.Module,
+    space: Space,
     classifier: Classifier,
     train: Crops,
     held_out: Crops,
+    alpha_rate: float | None = None,
 ) -> tuple[FoundLoss, list[dict[str, Any]]]:
-    """min over beta of L_C(w') with alpha fixed at its initial value, w' one step of the lower level ahead (Eq. 4, 1).
+    """min over beta of L_C(w') for a fixed architecture, w' one step of the lower level ahead (Eq. 4, 1).
 
     `train` feeds the lower level, `held_out` (the search list) the upper one. The gradient of the weight step is the
-    one the look-ahead already has. Returns the loss, and a record for every step.
+    one the look-ahead already has. With `alpha_rate`, the alphas of the supernet `network` move on L_C too, first
+    order: the synchronous strategy (Ours_a). Returns the loss, and a record for every step.
     """
     device = stage.run.device
-    supernet, beta = Supernet().to(device), Beta(space).to(device)
-    for alpha in supernet.alphas():
-        alpha.requires_grad_(False)
-    weights = {name: p for name, p in supernet.named_parameters() if p.requires_grad}
+    beta = Beta(space).to(device)
+    weights = {name: p for name, p in network.named_parameters() if not name.endswith(".alpha")}
+    alphas = [p.requires_grad_(bool(alpha_rate)) for name, p in network.named_parameters() if name not in weights]
     upper = _upper_optimizer(beta.parameters(), params.beta_rate)
+    if alpha_rate:
+        upper.add_param_group({"params": alphas, "lr": alpha_rate})
     lower = _lower_optimizer(list(weights.values()), params)
     steps = _steps(params, train)
     estimate = bilevel.METHODS[params.hypergradient]
@@ -84,14 +88,17 @@ def search_loss(
         rate = loop.cosine(index, steps, params.rate, params.final_rate)
         degraded, clear = (x.to(device) for x in train.at(index))
         unseen = held_out.at(index)[0].to(device)
-        values = bilevel.at_weights(supernet, lambda restored: space.values(restored, clear), degraded)
-        judged = bilevel.at_weights(supernet, lambda restored: upper_loss(classifier, restored), unseen)
+        values = bilevel.at_weights(network, lambda restored: space.values(restored, clear), degraded)
+        judged = bilevel.at_weights(network, lambda restored: upper_loss(classifier, restored), unseen)
         coefficients = beta.coefficients()
         found = estimate(values, coefficients, judged, weights, rate)
         upper.zero_grad()
         coefficients.backward(found.coefficients)
         size = _norm(p.grad for p in beta.parameters())
         if index >= params.warmup:
+            if alpha_rate:
+                for alpha, gradient in zip(alphas, torch.autograd.grad(judged(weights), alphas), strict=True):
+                    alpha.grad = gradient
             upper.step()
             beta.project()
         _lower_step(lower, found.lower, rate, params.clip)
@@ -102,9 +109,9 @@ def search_loss(
             "hypergradient": size,
         }
 
-    parts = {"supernet": supernet, "beta": beta, "upper": upper, "lower": lower}
+    parts = {"network": network, "beta": beta, "upper": upper, "lower": lower}
     history = loop.run(stage, steps, step, parts, lambda r: f"L_C {r['upper_loss']:.4f}  L_Q {r['lower_loss']:.3f}")
-    return beta.found(space.trunk.name), history
+    return beta.found(), history
 
 
 def search_architecture(
@@ -175,13 +182,11 @@ def loss_summary(history: list[dict[str, Any]], warmup: int) -> dict[str, Any]:
     }
 
 
-def architecture_summary(history: list[dict[str, Any]], genotype: Genotype) -> dict[str, Any]:
-    """How far the rows of alpha moved, whether the search is resolved, and where skip connections took over."""
+def architecture_summary(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """How far the rows of alpha moved, and whether the search is resolved."""
     moved = history[-1]["moved"]
     return {
         "steps": len(history),
         "moved": {"median": sorted(moved)[len(moved) // 2], "max": max(moved), "min": min(moved)},
         "resolved": max(moved) >= MOVED,
-        "operations": genotype.counts(),
-        "skip_collapse": genotype.skip_collapse(),
     }

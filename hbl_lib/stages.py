@@ -9,30 +9,30 @@ from typing import Any
 import numpy as np
 
 from . import classifier as classifiers
-from . import embedded, files, images, inference, metrics, pairs, perceptual, search, splits, training
-from .baselines import color_matrix
+from . import embedded, evaluation, files, images, inference, metrics, pairs, perceptual, search, splits, training
+from .baselines import CLASSICAL, color_matrix
 from .classifier import Classifier
 from .data import Crops, Pictures
 from .genotype import Genotype
 from .losses import FoundLoss, LossSpace
 from .network import parameter_count
-from .progress import Progress
 from .restorer import Restorer
 from .runs import Run, Stage
+from .supernet import Supernet
 
 CONFUSION_BATCHES = 16
 
 
-def _pictures(stage: Stage, *lists: str) -> Pictures:
+def pictures(stage: Stage, *lists: str) -> Pictures:
     """The pairs of the named lists; a picture that has changed since 00_data is refused."""
     stored = stage.need("00_data", "splits.json")
     dealt = splits.read(stored)
     return Pictures(stage.run.data_root, [pair for name in lists for pair in dealt[name]], splits.checksums(stored))
 
 
-def _crops(stage: Stage, section: str, crop: int, lists: tuple[str, ...], batch: int = 1) -> Crops:
+def crops(stage: Stage, section: str, crop: int, lists: tuple[str, ...], batch: int = 1) -> Crops:
     name = "/".join((section, *lists))
-    return Crops(_pictures(stage, *lists), crop, stage.run.params.seed, name, batch)
+    return Crops(pictures(stage, *lists), crop, stage.run.params.seed, name, batch)
 
 
 def loss_space(run: Run) -> LossSpace:
@@ -42,7 +42,7 @@ def loss_space(run: Run) -> LossSpace:
     return LossSpace(trunk, perceptual.lpips_term(trunk, params.download, params.untrained)).to(run.device)
 
 
-def _recorded_space(stage: Stage) -> LossSpace:
+def recorded_space(stage: Stage) -> LossSpace:
     """`loss_space`, with its trunks noted in the manifest."""
     space = loss_space(stage.run)
     for term, trunk in (("vgg_term", space.trunk), ("lpips_term", space.lpips.trunk)):
@@ -55,7 +55,7 @@ def data_name(data: str) -> str:
     return "embedded pictures" if data == "embedded" else f"folder {Path(data).name}"
 
 
-def _write_metrics(stage: Stage, count: int, facts: dict[str, Any]) -> None:
+def write_metrics(stage: Stage, count: int, facts: dict[str, Any]) -> None:
     params = stage.run.params
     head = {
         "profile": params.profile,
@@ -68,7 +68,7 @@ def _write_metrics(stage: Stage, count: int, facts: dict[str, Any]) -> None:
     files.write_json(stage.output("metrics.json"), head | facts)
 
 
-def _finish(stage: Stage, history: list[dict[str, Any]]) -> None:
+def finish(stage: Stage, history: list[dict[str, Any]]) -> None:
     """Store the records of a finished loop; its checkpoint is no longer needed."""
     files.write_json(stage.output("history.json"), history)
     stage.checkpoint.unlink(missing_ok=True)
@@ -90,9 +90,7 @@ def data(run: Run) -> None:
         dealt = splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
         source = "embedded" if params.task.data == "embedded" else "folder"
         splits.write(stage.output("splits.json"), run.data_root, dealt, source)
-        _write_metrics(
-            stage, len(found), {"source": source, "lists": {name: len(part) for name, part in dealt.items()}}
-        )
+        write_metrics(stage, len(found), {"source": source, "lists": {name: len(part) for name, part in dealt.items()}})
 
 
 def classifier(run: Run) -> None:
@@ -103,9 +101,9 @@ def classifier(run: Run) -> None:
     """
     params = run.params.classifier
     with run.stage("01_classifier") as stage:
-        crops = _crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
-        held_out = _crops(stage, "classifier", params.crop, ("validation",), params.batch // 2)
-        trained, history = training.train_classifier(stage, params, crops)
+        shown = crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
+        held_out = crops(stage, "classifier", params.crop, ("validation",), params.batch // 2)
+        trained, history = training.train_classifier(stage, params, shown)
         trained.save(stage.output("classifier.safetensors"))
         tables = {
             kind: classifiers.confusion(trained, held_out, kind, CONFUSION_BATCHES) for kind in ("plain", "matched")
@@ -113,8 +111,8 @@ def classifier(run: Run) -> None:
         accuracy = {kind: (t[0][0] + t[1][1]) / sum(map(sum, t)) for kind, t in tables.items()}
         facts = {"network": params.network, "parameters": parameter_count(trained), "negatives": params.negatives}
         facts |= {"classes": list(classifiers.CLASSES), "confusion": tables, "accuracy": accuracy}
-        _write_metrics(stage, len(held_out.pictures), facts)
-        _finish(stage, history)
+        write_metrics(stage, len(held_out.pictures), facts)
+        finish(stage, history)
 
 
 def loss_search(run: Run) -> None:
@@ -122,13 +120,18 @@ def loss_search(run: Run) -> None:
     params = run.params.loss_search
     with run.stage("02_loss_search") as stage:
         judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
-        train, held_out = (_crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
-        space = _recorded_space(stage)
-        found, history = search.search_loss(stage, params, space, judge, train, held_out)
+        train, held_out = (crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
+        space = recorded_space(stage)
+        if run.params.search == "published":
+            found, history, summary = FoundLoss.published(run.params.task.name, space.trunk), [], {}
+        else:
+            network = Supernet().to(run.device)
+            found, history = search.search_loss(stage, params, network, space, judge, train, held_out)
+            summary = search.loss_summary(history, params.warmup)
         found.write(stage.output("loss.yaml"))
-        summary = search.loss_summary(history, params.warmup)
-        _write_metrics(stage, len(train.pictures), {"trunk": found.trunk, "lpips_term": space.lpips.name, **summary})
-        _finish(stage, history)
+        facts = {"search": run.params.search, "trunk": found.trunk, "lpips_term": space.lpips.name}
+        write_metrics(stage, len(train.pictures), facts | summary)
+        finish(stage, history)
 
 
 def architecture_search(run: Run) -> None:
@@ -136,12 +139,18 @@ def architecture_search(run: Run) -> None:
     params = run.params.architecture_search
     with run.stage("03_architecture_search") as stage:
         found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
-        train, held_out = (_crops(stage, "architecture_search", params.crop, (name,)) for name in ("train", "search"))
-        genotype, history = search.search_architecture(stage, params, _recorded_space(stage), found, train, held_out)
+        train, held_out = (crops(stage, "architecture_search", params.crop, (name,)) for name in ("train", "search"))
+        if run.params.search == "published":
+            genotype, history, summary = Genotype.published(run.params.task.name), [], {}
+        else:
+            space = recorded_space(stage)
+            genotype, history = search.search_architecture(stage, params, space, found, train, held_out)
+            summary = search.architecture_summary(history)
         genotype.write(stage.output("genotype.yaml"))
-        summary = search.architecture_summary(history, genotype)
-        _write_metrics(stage, len(train.pictures), {"parameters": parameter_count(Restorer(genotype)), **summary})
-        _finish(stage, history)
+        facts = {"search": run.params.search, "parameters": parameter_count(Restorer(genotype))}
+        facts |= {"operations": genotype.counts(), "skip_collapse": genotype.skip_collapse()}
+        write_metrics(stage, len(train.pictures), facts | summary)
+        finish(stage, history)
 
 
 def retrain(run: Run) -> None:
@@ -150,80 +159,68 @@ def retrain(run: Run) -> None:
     with run.stage("04_retrain") as stage:
         genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
         found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
-        crops = _crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
+        shown = crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
         restorer = Restorer(genotype).to(run.device)
-        validation = _pictures(stage, "validation")
+        validation = pictures(stage, "validation")
         best, history = training.train_restorer(
-            stage, params, restorer, _recorded_space(stage), found, crops, validation
+            stage, params, restorer, recorded_space(stage), found, shown, validation
         )
         restorer.save(stage.output("restorer.safetensors"))
         facts = {"steps": len(history), "crop": params.crop, "parameters": parameter_count(restorer)}
-        _write_metrics(stage, len(crops.pictures), facts | {"validation_psnr": best.psnr, "best_step": best.step + 1})
-        _finish(stage, history)
+        write_metrics(stage, len(shown.pictures), facts | {"validation_psnr": best.psnr, "best_step": best.step + 1})
+        finish(stage, history)
 
 
-def evaluate(run: Run) -> None:
-    """05: metrics on whole test pictures, for the degraded picture, the colour matrix and the restorer."""
+def evaluate(run: Run, methods: str = "") -> None:
+    """05: metrics on whole test pictures: degraded, colour matrix, classical methods, the restorer.
+
+    `methods`: "name=folder ...", restored pictures made elsewhere, which are scored like the others.
+    """
     with run.stage("05_evaluate") as stage:
         genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
         restorer = Restorer.load(stage.need("04_retrain", "restorer.safetensors"), genotype).to(run.device)
         retrained = files.read_json(stage.need("04_retrain", "metrics.json"))
-        matrix = color_matrix.fit(_pictures(stage, "train", "search"))
-        test = _pictures(stage, "test")
-        lpips = perceptual.lpips_metric(run.params.perceptual.download)
-        if lpips is not None:
-            lpips = lpips.to(run.device)
-            stage.facts["lpips"] = {"features": lpips.name, "sha256": lpips.trunk.checksum}
-        for stale in (stage.output("restored")).glob("*.png"):
-            stale.unlink()
-        per_image, crops = [], []
-        for index in Progress(stage.name, len(test)):
-            pair, (degraded, clear) = test.pairs[index], test.pictures(index)
-            whole = inference.restore(restorer, degraded)
-            file = f"restored/{Path(pair.degraded).stem}.png"
-            images.write(stage.output(file), whole)
-            outputs = {"degraded": degraded, "color_matrix": color_matrix.apply(matrix, degraded), "restored": whole}
-            valid = test.valid(index)
-            scores = {name: metrics.score(output, clear, lpips, valid) for name, output in outputs.items()}
-            per_image.append(
-                {
-                    "degraded_file": pair.degraded,
-                    "clear_file": pair.clear,
-                    "restored_file": file,
-                    "group": pair.group,
-                    **scores,
-                }
-            )
-            crops.append(_crop_against_whole(restorer, degraded, clear, whole, retrained["crop"], valid))
-        rows = {name: metrics.mean([image[name] for image in per_image]) for name in outputs}
+        test = pictures(stage, "test")
+        elsewhere = evaluation.given(evaluation.folders(methods), test)
+        matrix = color_matrix.fit(pictures(stage, "train", "search"))
+        compared = {
+            "degraded": lambda _, degraded: degraded,
+            "color_matrix": lambda _, degraded: color_matrix.apply(matrix, degraded),
+            **{name: lambda _, degraded, of=method.restore: of(degraded) for name, method in CLASSICAL.items()},
+            **elsewhere,
+            "restored": lambda _, degraded: inference.restore(restorer, degraded),
+        }
+        judged = evaluation.judge(stage, test, compared)
         facts = {
-            "protocol": metrics.PROTOCOL + (metrics.MASKED if any(pair.valid for pair in test.pairs) else ""),
+            "search": run.params.search,
             "steps": retrained["steps"],
             "parameters": retrained["parameters"],
-            **rows,
+            "macs": evaluation.macs(restorer),
+            "given": list(elsewhere),
+            **evaluation.summary(test, judged, compared),
+            "color_matrix_values": matrix.tolist(),
+            "crop_against_whole": _crop_against_whole(stage, restorer, test, judged, retrained["crop"]),
         }
-        facts |= {"color_matrix_values": matrix.tolist(), "crop_against_whole": _crop_summary(crops, retrained["crop"])}
-        _write_metrics(stage, len(test), facts | {"per_image": per_image})
+        write_metrics(stage, len(test), facts)
 
 
 def _crop_against_whole(
-    restorer: Restorer,
-    degraded: np.ndarray,
-    clear: np.ndarray,
-    whole: np.ndarray,
-    side: int,
-    valid: np.ndarray | None,
-) -> tuple[float, float]:
-    """PSNR on the central crop, restored as a crop, and as part of the whole picture, where it is valid (if it is)."""
-    top, left = ((n - min(n, side)) // 2 for n in degraded.shape[:2])
-    window = (slice(top, top + side), slice(left, left + side))
-    alone = inference.restore(restorer, degraded[window])
-    counts = valid[window] if valid is not None and valid[window].any() else None
-    return tuple(metrics.psnr(restored, clear[window], counts) for restored in (alone, whole[window]))
+    stage: Stage, restorer: Restorer, test: Pictures, judged: list[dict[str, Any]], side: int
+) -> dict[str, float]:
+    """Mean PSNR on the central crop, restored as a crop, and as part of the whole picture, where it is valid.
 
-
-def _crop_summary(scores: list[tuple[float, float]], side: int) -> dict[str, float]:
-    """The network's normalisation sees the whole of its input: how much does a crop's differ from a whole picture's?"""
+    The network's normalisation sees the whole of its input: how much does a crop's differ from a whole picture's?
+    """
+    scores = []
+    for index, image in enumerate(judged):
+        degraded, clear = test.pictures(index)
+        top, left = ((n - min(n, side)) // 2 for n in degraded.shape[:2])
+        window = (slice(top, top + side), slice(left, left + side))
+        valid = test.valid(index)
+        counts = valid[window] if valid is not None and valid[window].any() else None
+        whole = images.read(stage.output(image["restored"]["file"]))
+        both = (inference.restore(restorer, degraded[window]), whole[window])
+        scores.append([metrics.psnr(restored, clear[window], counts) for restored in both])
     alone, part = np.mean(scores, axis=0)
     return {"side": side, "restored_as_crop_psnr": float(alone), "restored_as_whole_psnr": float(part)}
 

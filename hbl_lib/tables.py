@@ -10,53 +10,13 @@ from typing import Any
 import pandas as pd
 
 from . import files
-from .config import PARAMS, Section, TaskParams
+from .config import Section, TaskParams
 from .degradations import MODELS
 from .embedded import DRAWN
-from .errors import KitError
 from .losses import FoundLoss, published_weights
 from .metrics import mean
 
-METRICS = ("psnr", "ssim", "lpips")
-HEADINGS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS", "from published": "from published (dB)"}
-HEADINGS |= {"psnr sd": "PSNR sd (dB)", "ssim sd": "SSIM sd"}
 ROWS = {"degraded": "degraded", "color_matrix": "colour matrix", "restored": "HBL, searched here"}
-
-
-def published(task: TaskParams) -> dict[str, float] | None:
-    """The paper's row for a task: {"psnr", "ssim", "lpips"}; None for a task that the paper doesn't have."""
-    if not task.published_table:
-        return None
-    known = files.read_yaml(PARAMS / "published/tables.yaml")["tables"]
-    if task.published_table not in known:
-        raise KitError(
-            f"task {task.name}: published_table: no table '{task.published_table}'; there are: {', '.join(known)}"
-        )
-    try:
-        row = known[task.published_table]["rows"][task.published_row]
-        return {metric: row[task.published_prefix + metric] for metric in METRICS}
-    except KeyError as error:
-        raise KitError(f"task {task.name}: {task.published_table} has no {error}") from None
-
-
-def results(task: TaskParams, runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Measured rows on the test pictures, and the published row, if any, under them. Empty cells were not measured.
-
-    `runs`: the metrics of one seed each; with several, cells are means, and sd their standard deviation (n - 1).
-    """
-    printed = published(task)
-    rows = []
-    for name, label in ROWS.items():
-        scores = [run[name] for run in runs]
-        row = {"method": label, **mean(scores)}
-        if len(runs) > 1:
-            row |= {f"{key} sd": pd.Series([score[key] for score in scores]).std() for key in ("psnr", "ssim")}
-        row["from published"] = row["psnr"] - printed["psnr"] if printed else None
-        rows.append(row | {"source": source(runs)})
-    if printed:
-        table = f"{task.published_table.replace('table', 'Table ')}, {task.published_row}"
-        rows.append({"method": "HBL, as published", **printed, "source": f"paper, {table}, on its own test pictures"})
-    return pd.DataFrame(rows).rename(columns=HEADINGS)
 
 
 def source(runs: Sequence[dict[str, Any]]) -> str:
@@ -114,6 +74,8 @@ def degradation(task: TaskParams, folder: Path) -> pd.DataFrame:
 
 def search_note(name: str, summary: dict[str, Any]) -> str:
     """How far a search moved and what to beware of, as one HTML paragraph."""
+    if summary["search"] == "published":
+        return "<p><b>search: published: taken as published, not searched here.</b></p>"
     if name == "loss":
         far = max(summary["moved"], key=lambda term: abs(summary["moved"][term]))
         words = f"The weight that moved most is {far} ({summary['moved'][far]:+.2f}). "
@@ -136,7 +98,7 @@ def search_note(name: str, summary: dict[str, Any]) -> str:
 
 def found_loss(found: FoundLoss, summary: dict[str, Any], task: str) -> pd.DataFrame:
     """The weights found, how far each moved from 1, and the published ones where the task has any."""
-    columns = {"found": found.weights, "moved from 1 by": summary["moved"]}
+    columns = {"found": found.weights, "moved from 1 by": summary.get("moved", {})}
     if known := published_weights(task):
         columns["published"] = known
     return pd.DataFrame(columns)
@@ -150,8 +112,21 @@ def written(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(shown + [{"file": f"{name}/", "SHA-256": f"{count} files"} for name, count in nested.items()])
 
 
-def write(folder: Path, name: str, table: pd.DataFrame) -> Path:
-    """Write NAME.csv."""
-    path = folder / f"{name}.csv"
-    files.write_text(path, table.to_csv(index=False))
-    return path
+def _members(ablation: Path) -> dict[str, dict[str, Any]]:
+    """The metrics of an ablation's members that have run."""
+    return {path.parent.name: files.read_json(path) for path in sorted(ablation.glob("*/metrics.json"))}
+
+
+def member_weights(ablation: Path) -> pd.DataFrame:
+    """The loss weights that each member was trained with."""
+    return pd.DataFrame({name: known.get("weights", {}) for name, known in _members(ablation).items()})
+
+
+def members_written(ablation: Path) -> pd.DataFrame:
+    """The metrics files of the members, with seconds and the first digits of their SHA-256."""
+    rows = []
+    for name in _members(ablation):
+        manifest = files.read_json(ablation / name / "manifest.json")
+        digest = manifest["outputs"]["metrics.json"][:16]
+        rows.append({"file": f"{name}/metrics.json", "seconds": float(manifest["seconds"]), "SHA-256": digest})
+    return pd.DataFrame(rows)

@@ -79,7 +79,7 @@ def test_beta_at_one_layer_a_group_is_that_found_loss(space, pair):
         beta.weights.copy_(torch.arange(8) / 4)
         for choice, layer in zip(beta.choices, (3, 0, 5, 7)):
             choice[layer] = 100
-    found = beta.found("untrained")
+    found = beta.found()
     assert found.layers == (3, 5, 15, 26)
     assert found.weights == dict(zip(losses.TERMS, [i / 4 for i in range(8)]))
     torch.testing.assert_close(beta.coefficients() @ space.values(*pair), space(*pair, found))

@@ -117,7 +117,7 @@ def test_an_unknown_stage_names_the_nearest(capsys):
     assert status == 1 and "Did you mean '04_retrain'?" in error
 
 
-def test_a_member_stays_in_its_tasks_folder(tmp_path, capsys):
-    words = ["stage", "00_data", "--profile", "smoke", "--results", tmp_path, "--member", "../x"]
+def test_a_replica_stays_in_its_tasks_folder(tmp_path, capsys):
+    words = ["stage", "00_data", "--profile", "smoke", "--results", tmp_path, "--replica", "../x"]
     status, _, error = run(words, capsys)
-    assert status == 1 and "member '../x': use letters, digits" in error
+    assert status == 1 and "replica '../x': use letters, digits" in error

@@ -37,7 +37,8 @@ CLASSICAL: dict[str, Method] = {
         "LIME",
         "low light",
         "Guo, Li and Ling, IEEE TIP 26(2), 2017",
-        "sped-up solver, strategy III; alpha 0.15; gamma 0.8; Gaussian sigma 3, 15x15; without the paper's denoising",
+        "sped-up solver, strategy III; alpha 0.15; gamma 0.8; Gaussian sigma 3, 15x15; without the paper's denoising; "
+        "above 0.3 megapixels the map is made from a reduced picture",
         lime.lime,
     ),
     "dcp": Method(

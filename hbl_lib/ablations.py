@@ -1,0 +1,182 @@
+"""The members of the ablations: Figure 6 (losses) and Table 5 (architectures), each a stage of its own.
+
+A member is a network, a loss and, for HBL's network, an architecture; it is trained like every other member and judged
+on the same test pictures. Where the main run trains no longer than the members, its restorer is the member "ours".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from . import evaluation, files, inference, search, stages, training
+from .baselines.mbllen import MBLLEN, MBLLENSpace
+from .baselines.unet import UNet
+from .classifier import Classifier
+from .config import PARAMS, Section
+from .errors import KitError, nearest
+from .genotype import Genotype
+from .losses import FoundLoss, Space, published_weights
+from .network import parameter_count
+from .restorer import Restorer
+from .runs import ABLATIONS, Run, Stage, seed_everything
+from .supernet import Supernet
+
+CALIBRATION_CROPS = 8
+
+
+class Member(Section):
+    """What is trained, and under which loss; params/ablations.yaml explains the words."""
+
+    label: str
+    network: Literal["hbl", "supernet", "unet", "mbllen"]
+    loss: Literal["found", "default", "searched", "published"]
+    architecture: str = ""
+
+
+LOSSES, ARCHITECTURES = ABLATIONS
+NETWORKS: dict[str, Callable[[], nn.Module]] = {"mbllen": MBLLEN, "unet": UNet, "supernet": Supernet}
+
+
+def members(ablation: str, task: str) -> dict[str, Member]:
+    """The members of an ablation, by name; without the published ones for a task of which nothing is published."""
+    if ablation not in ABLATIONS:
+        raise KitError(f"no ablation '{ablation}'; there are: {', '.join(ABLATIONS)}.{nearest(ablation, ABLATIONS)}")
+    known = files.read_yaml(PARAMS / "ablations.yaml")[ablation]
+    found = {name: Member.model_validate(facts) for name, facts in known.items()}
+    published = published_weights(task) is not None
+    return {name: chosen for name, chosen in found.items() if published or chosen.loss != "published"}
+
+
+def member(ablation: str, name: str, task: str) -> Member:
+    """The member of that name; a wrong one names the nearest."""
+    known = members(ablation, task)
+    if name not in known:
+        raise KitError(
+            f"{ablation} has no member '{name}' for {task}; there are: {', '.join(known)}.{nearest(name, known)}"
+        )
+    return known[name]
+
+
+def finished(folder: Path, member: str) -> bool:
+    """Whether a member, such as 07_architecture_ablation/3-C, has been judged on what the run in `folder` holds now."""
+    manifest = folder / member / "manifest.json"
+    if not manifest.is_file():
+        return False
+    read = {folder / name: digest for name, digest in files.read_json(manifest)["inputs"].items()}
+    return all(path.is_file() and files.sha256(path) == digest for path, digest in read.items())
+
+
+def run_members(run: Run, ablation: str, names: Sequence[str]) -> None:
+    """Run those of the members `names` that have not finished with these parameters, one after the other."""
+    for name in names:
+        done = finished(run.folder, f"{ablation}/{name}")
+        manifest = run.folder / ablation / name / "manifest.json"
+        if not done or files.read_json(manifest)["parameters"] != run.params.model_dump():
+            run_member(run, ablation, name)
+
+
+def run_member(run: Run, ablation: str, name: str) -> Path:
+    """Search (where the member does), train, and judge one member; returns its folder."""
+    chosen = member(ablation, name, run.params.task.name)
+    with run.stage(f"{ablation}/{name}") as stage:
+        space = _space(stage, chosen)
+        if name == "ours" and run.params.ablation.of(run.params.retrain) == run.params.retrain:
+            network, facts = _main_run(stage)
+        else:
+            network, facts = _trained(stage, chosen, space)
+        test = stages.pictures(stage, "test")
+        methods = {"restored": lambda _, degraded: inference.restore(network, degraded)}
+        judged = evaluation.judge(stage, test, methods)
+        facts |= {"label": chosen.label, "network": chosen.network, "loss": chosen.loss}
+        facts |= {"architecture": chosen.architecture, "parameters": parameter_count(network)}
+        facts["macs"] = evaluation.macs(network)
+        stages.write_metrics(stage, len(test), facts | evaluation.summary(test, judged, methods))
+        for loop in ("search", "train"):  # kept until here, so that a member cut off in training keeps its search
+            stage.part(loop).checkpoint.unlink(missing_ok=True)
+    return run.folder / ablation / name
+
+
+def _main_run(stage: Stage) -> tuple[nn.Module, dict[str, Any]]:
+    """The main run's restorer, whose training is the members' own."""
+    restorer = Restorer.load(stage.need("04_retrain", "restorer.safetensors"))
+    trained = files.read_json(stage.need("04_retrain", "metrics.json"))
+    kept = ("steps", "crop", "validation_psnr", "best_step")
+    return restorer.to(stage.run.device), {key: trained[key] for key in kept}
+
+
+def _trained(stage: Stage, chosen: Member, space: Space) -> tuple[nn.Module, dict[str, Any]]:
+    found, genotype, facts = _loss_and_architecture(stage, chosen, space)
+    params = stage.run.params.ablation.of(stage.run.params.retrain)
+    crops = stages.crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
+    network = _network(stage, chosen, genotype)
+    found.write(stage.output("loss.yaml"))
+    part = stage.part("train")
+    best, history = training.train_restorer(
+        part, params, network, space, found, crops, stages.pictures(stage, "validation")
+    )
+    files.write_json(stage.output("train/history.json"), history)
+    facts |= {"steps": len(history), "crop": params.crop, "weights": found.weights}
+    return network, facts | {"validation_psnr": best.psnr, "best_step": best.step + 1}
+
+
+def _network(stage: Stage, chosen: Member, genotype: Genotype | None) -> nn.Module:
+    """Freshly drawn, from the seed and the member's name alone, so that a resumed member draws the same."""
+    seed_everything(stage.run.params.seed, stage.name, "network")
+    network = Restorer(genotype) if genotype else NETWORKS[chosen.network]()
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not name.endswith(".alpha"))  # the supernet's mixture stays as drawn: nearly equal
+    return network.to(stage.run.device)
+
+
+def _space(stage: Stage, chosen: Member) -> Space:
+    """The space of the member's loss; MBLLEN's is divided by its values under the network as drawn."""
+    space = stages.recorded_space(stage)
+    if chosen.network != "mbllen":
+        return space
+    own = MBLLENSpace(space.trunk).to(stage.run.device)
+    crops = stages.crops(stage, "loss_search", stage.run.params.loss_search.crop, ("train",))
+    pairs = ([x.to(stage.run.device) for x in crops.at(step)] for step in range(CALIBRATION_CROPS))
+    own.calibrate(_network(stage, chosen, None), pairs)
+    return own
+
+
+def _loss_and_architecture(
+    stage: Stage, chosen: Member, space: Space
+) -> tuple[FoundLoss, Genotype | None, dict[str, Any]]:
+    """What the member trains with; searched first where it says so."""
+    task, facts, genotype = stage.run.params.task.name, {}, None
+    if chosen.loss == "searched":
+        found, searched, facts = _searched(stage, chosen, space)
+        if chosen.architecture == "synchronous":
+            genotype = Genotype.derive(searched)
+            genotype.write(stage.output("genotype.yaml"))
+    elif chosen.loss == "default":
+        found = space.authors() if chosen.network == "mbllen" else FoundLoss.equal(space.trunk)
+    elif chosen.loss == "published":
+        found = FoundLoss.published(task, space.trunk)
+    else:
+        found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
+    if chosen.architecture == "found":
+        genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
+    elif chosen.architecture == "published":
+        genotype = Genotype.published(task)
+    elif chosen.network == "hbl" and genotype is None:
+        genotype = Genotype.uniform(chosen.architecture)
+    return found, genotype, facts
+
+
+def _searched(stage: Stage, chosen: Member, space: Space) -> tuple[FoundLoss, nn.Module, dict[str, Any]]:
+    """A loss searched for the member's network; synchronous: the supernet's alphas along with it."""
+    run, params = stage.run, stage.run.params.loss_search
+    judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
+    train, held_out = (stages.crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
+    together = chosen.architecture == "synchronous"
+    network = Supernet().to(run.device) if together else _network(stage, chosen, None)
+    part, rate = stage.part("search"), run.params.architecture_search.alpha_rate if together else None
+    found, history = search.search_loss(part, params, network, space, judge, train, held_out, rate)
+    files.write_json(stage.output("search/history.json"), history)
+    return found, network, {"search": search.loss_summary(history, params.warmup)}

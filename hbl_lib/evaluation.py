@@ -1,0 +1,143 @@
+"""Judging on whole test pictures: every method restores each of them, the picture is kept, and its score taken."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from . import images, metrics, modes, pairs, perceptual
+from .baselines import CLASSICAL
+from .data import Pictures
+from .errors import KitError
+from .perceptual import LPIPS
+from .progress import Progress
+from .runs import Stage
+
+MACS_AT = (400, 600)
+MAIN = ("degraded", "color_matrix", "restored")  # the others stand under "compared" in metrics.json
+Method = Callable[[int, np.ndarray], np.ndarray]  # number and degraded picture, (H, W, 3) uint8 -> restored
+
+
+def lpips_metric(stage: Stage) -> LPIPS | None:
+    """LPIPS where AlexNet's weights are at hand, noted in the manifest; else None."""
+    lpips = perceptual.lpips_metric(stage.run.params.perceptual.download)
+    if lpips is not None:
+        stage.facts["lpips"] = {"features": lpips.name, "sha256": lpips.trunk.checksum}
+        lpips = lpips.to(stage.run.device)
+    return lpips
+
+
+def judge(stage: Stage, test: Pictures, methods: Mapping[str, Method]) -> list[dict[str, Any]]:
+    """For each test picture its files and group, and by method the scores and the file of what it restored.
+
+    Restored pictures are written to pictures/METHOD/NAME.png in the stage's folder; "degraded" is scored as it is, and
+    written, with the clear picture, for those that figures show.
+    """
+    lpips, judged = lpips_metric(stage), []
+    shutil.rmtree(stage.output("pictures"), ignore_errors=True)
+    for index in Progress(stage.name, len(test)):
+        pair, (degraded, clear), valid = test.pairs[index], test.pictures(index), test.valid(index)
+        if index in shown(len(test)):
+            for name, picture in (("degraded", degraded), ("clear", clear)):
+                images.write(stage.output(_file(name, pair)), picture)
+        scores: dict[str, Any] = {}
+        for name, restore in methods.items():
+            restored = restore(index, degraded)
+            scores[name] = metrics.score(restored, clear, lpips, valid)
+            if name != "degraded":
+                scores[name]["file"] = _file(name, pair)
+                images.write(stage.output(scores[name]["file"]), restored)
+        image = {"degraded_file": pair.degraded, "clear_file": pair.clear, "group": pair.group}
+        judged.append(image | _nested(scores))
+    return judged
+
+
+def shown(count: int) -> list[int]:
+    """The test pictures that figures show: the first, the middle and the last."""
+    return sorted({0, count // 2, count - 1})
+
+
+def _file(method: str, pair: pairs.Pair) -> str:
+    return f"pictures/{method}/{Path(pair.degraded).stem}.png"
+
+
+def _nested(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """The main rows by name, the others under "compared"."""
+    found = {name: scores[name] for name in MAIN if name in scores}
+    others = {name: score for name, score in scores.items() if name not in MAIN}
+    return found | ({"compared": others} if others else {})
+
+
+def score_of(metrics_file: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """A method's scores in a metrics file or one of its per_image; None where it has none."""
+    return metrics_file.get(name) if name in MAIN else metrics_file.get("compared", {}).get(name)
+
+
+def summary(test: Pictures, judged: list[dict[str, Any]], methods: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes into metrics.json: protocol, the mean scores of each method, and the scores of each picture."""
+    protocol = metrics.PROTOCOL + (metrics.MASKED if any(pair.valid for pair in test.pairs) else "")
+    means = {name: metrics.mean([score_of(image, name) for image in judged]) for name in methods}
+    return {"protocol": protocol, **_nested(means), "per_image": judged}
+
+
+def folders(methods: str) -> dict[str, Path]:
+    """ "name=folder name=folder" as a mapping; quotes keep a space within a name or folder."""
+    found: dict[str, Path] = {}
+    for word in shlex.split(methods):
+        name, equals, folder = word.partition("=")
+        if not (name and equals and folder) or name in found or not re.fullmatch(r"[\w.+ -]+", name):
+            raise KitError(f"METHODS {methods!r}: write name=folder, each name once, separated by spaces")
+        if name in (*MAIN, *CLASSICAL):
+            raise KitError(f"METHODS: the name '{name}' is taken; choose another")
+        found[name] = Path(folder).expanduser()
+    return found
+
+
+def given(folders: Mapping[str, Path], test: Pictures) -> dict[str, Method]:
+    """Restored pictures made elsewhere as methods: one folder a name, with a picture for every test picture.
+
+    They are matched with the degraded pictures by name. A missing picture, or one of another size, is a KitError
+    before anything is scored.
+    """
+    return {name: _given(f"METHODS: {name}", Path(folder), test) for name, folder in folders.items()}
+
+
+def _given(where: str, folder: Path, test: Pictures) -> Method:
+    try:
+        matched = pairs.match(folder, (test.root / test.pairs[0].degraded).parent)[0]
+    except KitError as error:
+        raise KitError(f"{where}: {error}") from None
+    partners = {degraded: restored for restored, degraded in matched}
+    found = []
+    for index, pair in enumerate(test.pairs):
+        path = partners.get(test.root / pair.degraded)
+        if path is None:
+            raise KitError(
+                f"{where}: {folder} has no restored {Path(pair.degraded).name}; each of the {len(test)} test pictures "
+                "is needed (00_data/splits.json lists them)"
+            )
+        size, expected = images.size(path), test.pictures(index)[0].shape[:2]
+        if size != expected:
+            raise KitError(f"{where}: {path} is {size[1]}x{size[0]}, but {pair.degraded} {expected[1]}x{expected[0]}")
+        found.append(path)
+    return lambda index, _degraded: modes.read(found[index]).eight_bits()
+
+
+def macs(network: nn.Module) -> dict[str, Any]:
+    """{"size", "count"}: multiply-accumulates of convolutions and kernel sums on one 400x600 picture.
+
+    By torch's counter, on its meta device: nothing is computed.
+    """
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        copy.deepcopy(network).to("meta")(torch.empty(1, 3, *MACS_AT, device="meta"))
+    return {"size": list(MACS_AT), "count": counter.get_total_flops() // 2}

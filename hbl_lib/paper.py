@@ -1,0 +1,221 @@
+"""The paper's tables and Figure 6's bars, published beside measured, from metrics files; no numbers of their own.
+
+Every measured row names its metrics files (one for each seed) and the key within them, so each cell can be followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import ablations, evaluation, files, metrics, tables
+from .baselines import CLASSICAL
+from .config import PARAMS, TaskParams
+from .errors import KitError
+from .findings import NAMES
+
+METRICS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS"}
+PUBLISHED = {metric: f"published {heading}" for metric, heading in METRICS.items()}
+PUBLISHED_AS = {"udcp": "UDCP", "fusion": "Fusion"}  # classical methods that the paper's tables have too
+LOSSES, ARCHITECTURES = ablations.LOSSES, ablations.ARCHITECTURES
+MAIN = "05_evaluate"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with what belongs under it."""
+
+    frame: pd.DataFrame
+    caption: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method: its name in the paper's table, and where its measured scores stand; either may be empty."""
+
+    label: str
+    published: str = ""
+    stage: str = ""
+    key: str = "restored"
+    made_for: str = ""
+
+
+def replicas(folder: Path, seeds: Sequence[str]) -> list[Path]:
+    """The folders of a task's runs, one for each seed: the task's own for the first, seed_N for the others."""
+    return [folder, *(folder / f"seed_{seed}" for seed in seeds[1:])]
+
+
+def measured(folder: Path, seeds: Sequence[str], stage: str = MAIN) -> list[dict[str, Any]]:
+    """A stage's metrics for every seed; empty where any is missing, or, of a member, older than what it rests on."""
+    of_seeds = replicas(folder, seeds)
+    if stage != MAIN and not all(ablations.finished(replica, stage) for replica in of_seeds):
+        return []
+    return [files.read_json(replica / stage / "metrics.json") for replica in of_seeds]
+
+
+def task_of(folder: Path) -> TaskParams:
+    """The task of results/PROFILE/TASK, as its runs recorded it."""
+    return TaskParams.model_validate(files.read_json(folder / "00_data" / "manifest.json")["parameters"]["task"])
+
+
+def published(table: str) -> dict[str, Any]:
+    """A table as printed: {"title", "rows", perhaps "note"}."""
+    known = files.read_yaml(PARAMS / "published/tables.yaml")["tables"]
+    if table not in known:
+        raise KitError(f"published_table: no table '{table}'; there are: {', '.join(known)}")
+    return known[table]
+
+
+def published_scores(task: TaskParams) -> dict[str, dict[str, float]]:
+    """The rows of the task's table as printed, by method: {"psnr", "ssim", "lpips"}; empty where it has no table."""
+    if not task.published_table:
+        return {}
+    rows = published(task.published_table)["rows"]
+    try:
+        found = {name: {m: row[task.published_prefix + m] for m in METRICS} for name, row in rows.items()}
+        return found if found[task.published_row] else {}
+    except KeyError as error:
+        raise KitError(f"task {task.name}: {task.published_table} has no {error}") from None
+
+
+def _methods(task: TaskParams, main: dict[str, Any], equal_steps: bool) -> Iterator[Row]:
+    """The measured rows of Tables 2 to 4 in their order."""
+    ours = task.published_row
+    yield Row("degraded", stage=MAIN, key="degraded")
+    yield Row("colour matrix", stage=MAIN, key="color_matrix")
+    for name, method in CLASSICAL.items():
+        yield Row(method.label, PUBLISHED_AS.get(name, ""), MAIN, name, method.made_for)
+    for name in main["given"]:
+        yield Row(f"{name} (restored elsewhere)", stage=MAIN, key=name)
+    yield Row("U-Net", stage=f"{LOSSES}/unet_default")
+    yield Row("MBLLEN", "MBLLEN", f"{LOSSES}/mbllen_default")
+    if "published" in ablations.members(ARCHITECTURES, task.name):
+        yield Row("HBL, published loss and genotype", ours, f"{ARCHITECTURES}/published")
+    if not equal_steps:
+        yield Row("HBL, searched here, trained as the three above", ours, f"{ARCHITECTURES}/ours")
+    searched = "searched here" if main["search"] == "here" else "published loss and genotype, main run"
+    yield Row(f"HBL, {searched}", ours, MAIN)
+
+
+def _scores(runs: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
+    """Mean over the seeds of each metric, and its standard deviation (n - 1) where there are several."""
+    found = [evaluation.score_of(run, key) for run in runs]
+    row = {METRICS[metric]: value for metric, value in metrics.mean(found).items()}
+    if len(runs) > 1:
+        row |= {f"{m.upper()} sd": pd.Series([score[m] for score in found]).std() for m in ("psnr", "ssim")}
+    return row
+
+
+def _cells(folder: Path, seeds: Sequence[str], row: Row) -> dict[str, Any]:
+    """The measured part of a row; without the stage's files, a word on how to make them."""
+    runs = measured(folder, seeds, row.stage) if row.stage else []
+    if not runs:
+        return {"note": "not run: ABLATIONS=1 runs it"} if row.stage else {}
+    paths = [replica / row.stage / "metrics.json" for replica in replicas(folder, seeds)]
+    extra = {}
+    if row.key == "restored":
+        extra = {name: runs[0][name] for name in ("steps", "parameters")}
+        extra["GMAC at 400x600"] = runs[0]["macs"]["count"] / 1e9
+    where = {"measured on": tables.source(runs), "file": " ".join(str(p.relative_to(folder.parent)) for p in paths)}
+    key = row.key if row.key in evaluation.MAIN else f"compared.{row.key}"
+    return _scores(runs, row.key) | extra | where | {"key": key}
+
+
+def _side_by_side(
+    folder: Path, seeds: Sequence[str], rows: Sequence[Row], printed: dict[str, dict[str, float]]
+) -> pd.DataFrame:
+    """Rows with published and measured scores and their difference; methods that were only published stand first."""
+    partners = {row.published for row in rows}
+    found = []
+    for row in [*(Row(name, name) for name in printed if name not in partners), *rows]:
+        known = {PUBLISHED[metric]: value for metric, value in printed.get(row.published, {}).items()}
+        cells = _cells(folder, seeds, row)
+        line = {"method": row.label, "made for": row.made_for or None, **known, **cells}
+        if known and METRICS["psnr"] in cells:
+            line["difference (dB)"] = cells[METRICS["psnr"]] - known[PUBLISHED["psnr"]]
+        found.append(line)
+    frame = pd.DataFrame(found)
+    frame = frame.astype({column: "Int64" for column in ("parameters", "steps") if column in frame})
+    return frame[_columns(frame)]
+
+
+def _columns(frame: pd.DataFrame) -> list[str]:
+    """The order of the columns; those that hold nothing at all are left out, but for the metrics."""
+    order = ["method", "made for", *PUBLISHED.values(), *METRICS.values(), "PSNR sd", "SSIM sd", "difference (dB)"]
+    order += ["parameters", "GMAC at 400x600", "steps", "note", "measured on", "file", "key"]
+    kept = {*METRICS.values(), "method"}
+    return [column for column in order if column in frame and (column in kept or frame[column].notna().any())]
+
+
+def comparison(folder: Path, seeds: Sequence[str] = ("0",)) -> Table:
+    """Tables 2 to 4, the part of one task: every method published or measured."""
+    task, runs = task_of(folder), measured(folder, seeds)
+    ours = measured(folder, seeds, f"{ARCHITECTURES}/ours")
+    equal = bool(ours) and ours[0]["steps"] == runs[0]["steps"]
+    frame = _side_by_side(folder, seeds, list(_methods(task, runs[0], equal)), published_scores(task))
+    note = published(task.published_table).get("note") if task.published_table else None
+    return Table(frame, _caption(task, task.published_table, runs), tuple(filter(None, (note,))))
+
+
+def architectures(folder: Path, seeds: Sequence[str] = ("0",)) -> Table:
+    """Table 5: architectures under the found loss, each trained alike."""
+    task = task_of(folder)
+    members = ablations.members(ARCHITECTURES, task.name)
+    printed = published("table5") if task.name == "llie_lol" else {"rows": {}, "note": "The paper has it for LOL only."}
+    names = {name: member.label for name, member in members.items()}
+    rows = [Row(label, label if label in printed["rows"] else "", f"{ARCHITECTURES}/{n}") for n, label in names.items()]
+    frame = _side_by_side(folder, seeds, rows, printed["rows"]).drop(columns="made for", errors="ignore")
+    runs = next(filter(None, (measured(folder, seeds, row.stage) for row in rows)), [])
+    notes = (
+        printed["note"],
+        "Multiply-accumulates by torch's counter, of the supernet with mixed kernels, as it runs here.",
+        "Supernet: its weights trained with the mixture as drawn, nearly equal shares. Ours_a: loss and architecture "
+        "searched together on the classification loss, trained with its own loss; 'HBL, as published' with the "
+        "published loss; all others with the loss found here.",
+    )
+    return Table(frame, _caption(task, "table5", runs), notes)
+
+
+def losses(folder: Path, seeds: Sequence[str] = ("0",)) -> Table:
+    """Figure 6's bars: a row for each model, loss and seed. The published bars carry no printed values."""
+    task, rows, runs = task_of(folder).name, [], []
+    ours = ablations.members(ARCHITECTURES, task)["ours"]
+    for name, member in {**ablations.members(LOSSES, task), "ours": ours}.items():
+        stage = f"{ARCHITECTURES if name == 'ours' else LOSSES}/{name}"
+        found = measured(folder, seeds, stage)
+        runs = runs or found
+        for run, replica in zip(found, replicas(folder, seeds), strict=False):
+            scores = {heading: run["restored"][metric] for metric, heading in METRICS.items()}
+            weights = "default" if member.loss == "default" else "searched"
+            path = str((replica / stage / "metrics.json").relative_to(folder.parent))
+            row = {"method": member.label.rstrip("+"), "weights": weights, "seed": run["seed"], "published": None}
+            rows.append(row | scores | {"steps": run["steps"], "file": path, "key": "restored"})
+    return Table(
+        pd.DataFrame(rows),
+        f"Figure 6: loss weights by default and searched. {_basis(runs)}",
+        ("The published bars carry no printed values, so that column is empty.",),
+    )
+
+
+def _basis(runs: Sequence[dict[str, Any]]) -> str:
+    return f"{tables.source(runs)}. Protocol: {runs[0]['protocol']}" if runs else "nothing yet"
+
+
+def _caption(task: TaskParams, table: str, runs: Sequence[dict[str, Any]]) -> str:
+    head = f"{table.replace('table', 'Table ')}: {task.title}" if table else task.title
+    return f"{head}. Published: on the paper's own test pictures. Measured: {_basis(runs)}"
+
+
+def shown_columns(table: Table) -> pd.DataFrame:
+    """The frame for readers: without what the caption says of all rows, and without the key, which is for machines."""
+    return table.frame.drop(columns=["key", "measured on"], errors="ignore")
+
+
+def name_of(task: TaskParams) -> str:
+    """The task's short name."""
+    return NAMES.get(task.name, task.name)

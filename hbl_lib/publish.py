@@ -1,0 +1,234 @@
+"""Writes the paper's tables and figures into results/PROFILE/tables and figures, from what the stages left."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from . import evaluation, files, findings, html, images, paper, paper_figures, perceptual
+from .baselines import CLASSICAL
+from .config import TaskParams
+from .genotype import Genotype
+from .losses import FoundLoss
+from .paper import Table
+
+FIGURE_OF = {"table2": "figure3", "table3": "figure4", "table4": "figure5"}
+HALVES = {"llie_mit": "_mit"}  # Table 2 and Figure 3 have two data sets; LOL keeps the plain name
+UNIT_SHOWN = 1  # the HNU of Figure 7b; the paper does not say which one it shows
+
+
+def numbered(task: TaskParams, name: str) -> str:
+    """ "table2" or "figure3" for the task the paper has it for, with the task's name behind it for others."""
+    return name + HALVES.get(task.name, "")
+
+
+def table_name(task: TaskParams) -> str:
+    """Under which name the task's comparison is written."""
+    return numbered(task, task.published_table) if task.published_table else f"table_{task.name}"
+
+
+def _ablation_name(task: TaskParams, name: str) -> str:
+    return name if task.name == "llie_lol" else f"{name}_{task.name}"
+
+
+def tables(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> dict[str, Table]:
+    """Every table that has something measured, by the name of its files."""
+    found = {}
+    for folder in (profile_folder / task for task in tasks):
+        task = paper.task_of(folder)
+        found[table_name(task)] = paper.comparison(folder, seeds)
+        if (folder / paper.ARCHITECTURES).is_dir():
+            found[_ablation_name(task, "table5")] = paper.architectures(folder, seeds)
+        if (folder / paper.LOSSES).is_dir():
+            found[_ablation_name(task, "figure6")] = paper.losses(folder, seeds)
+    weights = loss_weights(profile_folder, tasks)
+    frames = {"published": weights[0], "measured": weights[1]}
+    shares = pd.concat(frames, names=["source", "task"]).reset_index()
+    found["figure7"] = Table(shares, "Figure 7a: softmax of the loss weights, TV and Laplacian left out")
+    return found
+
+
+def write_table(folder: Path, name: str, table: Table) -> list[Path]:
+    """NAME.csv (every column, full precision), NAME.md and NAME.tex (rounded, with caption and notes)."""
+    shown = html.as_text(paper.shown_columns(table))
+    markdown = shown.to_markdown(index=False, disable_numparse=True)
+    latex = shown.drop(columns="file", errors="ignore").to_latex(
+        index=False, escape=True, caption=_escaped(table.caption), label=f"tab:{name}"
+    )
+    texts = {
+        "csv": table.frame.to_csv(index=False),
+        "md": "\n\n".join((table.caption, markdown, *table.notes)) + "\n",
+        "tex": latex + "".join(f"% {note}\n" for note in table.notes),
+    }
+    for suffix, text in texts.items():
+        files.write_text(folder / f"{name}.{suffix}", text)
+    return [folder / f"{name}.{suffix}" for suffix in texts]
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "_%&#$" else letter for letter in text)
+
+
+def versions(folder: Path, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A shown test picture under each method made for the task, and its scores, both by label (first seed)."""
+    main = files.read_json(folder / paper.MAIN / "metrics.json")
+    image, task = main["per_image"][index], paper.task_of(folder)
+    stem = Path(image["degraded_file"]).stem
+    pictures, scores = {}, {}
+
+    def add(label: str, stage: str, key: str, score: dict[str, Any] | None) -> None:
+        path = folder / stage / "pictures" / key / f"{stem}.png"
+        if path.is_file():
+            pictures[label] = images.read(path)
+            scores.update({label: score} if score else {})
+
+    def of_member(label: str, stage: str, name: str) -> None:
+        path = folder / stage / name / "metrics.json"
+        if path.is_file():
+            add(label, f"{stage}/{name}", "restored", files.read_json(path)["per_image"][index]["restored"])
+
+    add("degraded", paper.MAIN, "degraded", image["degraded"])
+    add("colour matrix", paper.MAIN, "color_matrix", image["color_matrix"])
+    for name, score in image["compared"].items():
+        method = CLASSICAL.get(name)
+        if method is None or method.made_for in ("any", task.degradation.replace("_", " ")):
+            add(method.label if method else name, paper.MAIN, name, score)
+    of_member("U-Net", paper.LOSSES, "unet_default")
+    of_member("MBLLEN", paper.LOSSES, "mbllen_default")
+    of_member("HBL, published", paper.ARCHITECTURES, "published")
+    add("HBL, searched here", paper.MAIN, "restored", image["restored"])
+    add("clear", paper.MAIN, "clear", None)
+    return pictures, scores
+
+
+def comparisons(folder: Path) -> Iterator[tuple[str, Figure, str]]:
+    """Figures 3 to 5, a figure for each test picture shown: name, figure, and alternative text."""
+    task = paper.task_of(folder)
+    per_image = files.read_json(folder / paper.MAIN / "metrics.json")["per_image"]
+    base = FIGURE_OF.get(task.published_table)
+    base = numbered(task, base) if base else f"figure_{task.name}"
+    for number, index in enumerate(evaluation.shown(len(per_image)), 1):
+        pictures, scores = versions(folder, index)
+        file = Path(per_image[index]["degraded_file"]).name
+        alt = f"Test picture {file} in {len(pictures)} versions, each with a detail and its error map: "
+        alt += "; ".join(_scored(label, scores.get(label)) for label in pictures)
+        yield base + (f"_{number}" if number > 1 else ""), paper_figures.comparison(pictures, scores, "clear"), alt
+
+
+def _scored(label: str, score: dict[str, Any] | None) -> str:
+    return f"{label} {score['psnr']:.2f} dB, SSIM {score['ssim']:.3f}" if score else label
+
+
+def found_losses(profile_folder: Path, tasks: Sequence[str]) -> dict[str, FoundLoss]:
+    """The losses searched here, by task (first seed)."""
+    folders = {task: profile_folder / task / "02_loss_search" for task in tasks}
+    return {task: FoundLoss.read(folder / "loss.yaml") for task, folder in folders.items() if _searched_here(folder)}
+
+
+def genotypes(profile_folder: Path, tasks: Sequence[str]) -> dict[str, Genotype]:
+    """The architectures searched here, by task (first seed)."""
+    folders = {task: profile_folder / task / "03_architecture_search" for task in tasks}
+    return {task: Genotype.read(folder / "genotype.yaml") for task, folder in folders.items() if _searched_here(folder)}
+
+
+def _searched_here(folder: Path) -> bool:
+    return files.read_json(folder / "metrics.json")["search"] == "here"
+
+
+def searched(profile_folder: Path, tasks: Sequence[str]) -> tuple[dict[str, dict[str, float]], dict[str, Genotype]]:
+    """Weights and architectures searched here, by task."""
+    weights = {task: found.weights for task, found in found_losses(profile_folder, tasks).items()}
+    return weights, genotypes(profile_folder, tasks)
+
+
+def loss_weights(profile_folder: Path, tasks: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Figure 7a: shares as published, as measured (first seed), and the tasks whose search is not resolved."""
+    measured = searched(profile_folder, tasks)[0]
+    frames = (
+        pd.DataFrame({t: findings.shares(w) for t, w in of.items()}).T for of in (findings.published()[0], measured)
+    )
+    summaries = {task: files.read_json(profile_folder / task / "02_loss_search/metrics.json") for task in measured}
+    return *frames, [task for task, summary in summaries.items() if not summary["resolved"]]
+
+
+def searched_results(profile_folder: Path, tasks: Sequence[str]) -> Iterator[tuple[str, Figure, str]]:
+    """Figures 7 and 8: name, figure, and alternative text."""
+    published, measured, unresolved = loss_weights(profile_folder, tasks)
+    yield (
+        "figure7a",
+        paper_figures.loss_heat_map(published, measured, unresolved),
+        "Softmax of six loss weights by task, published and measured; the largest share is "
+        + "; ".join(f"{task}: {row.idxmax()}" for task, row in published.iterrows()),
+    )
+    yield (
+        "figure7b",
+        paper_figures.searched_layers(findings.published()[1], genotypes(profile_folder, tasks), UNIT_SHOWN),
+        f"Operations of the eight layers of HNU {UNIT_SHOWN} by task, published and measured",
+    )
+    for task in tasks:
+        yield features(profile_folder / task)
+
+
+def features(folder: Path) -> tuple[str, Figure, str]:
+    """Figure 8, one task: four channels of the layer found in VGG group 2, of a test picture and of its restoration."""
+    found = FoundLoss.read(folder / "02_loss_search" / "loss.yaml")
+    trunk = perceptual.feature_trunk()
+    layer = found.layers[findings.GROUP - 1] if found.trunk == trunk.name else trunk.groups[findings.GROUP - 1][-1]
+    if trunk.name == "untrained":
+        trunk = perceptual.untrained_trunk(width=1.0)  # the loss's own is too narrow to have these channels
+    pictures, _ = versions(folder, 0)
+    pair = [pictures[name] for name in ("degraded", "HBL, searched here")]
+    maps = [findings.features(trunk, layer, picture) for picture in pair]
+    task = paper.task_of(folder)
+    title = f"{paper.name_of(task)}: layer {layer} of '{trunk.name}'"
+    if trunk.name != "vgg19":
+        title += " (not VGG-19: shows the mechanism only)"
+    figure = paper_figures.feature_maps(*pair, *maps, findings.CHANNELS, title)
+    alt = (
+        f"{title}: channels {', '.join(map(str, findings.CHANNELS))} of a degraded test picture and of its restoration"
+    )
+    return f"figure8_{task.name}", figure, alt
+
+
+def figures(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> Iterator[tuple[str, Figure, str]]:
+    """Every figure for which there is something measured."""
+    for folder in (profile_folder / task for task in tasks):
+        yield from comparisons(folder)
+        bars = paper.losses(folder, seeds).frame
+        if not bars.empty:
+            yield _ablation_name(paper.task_of(folder), "figure6"), *loss_bars(bars)
+    yield from searched_results(profile_folder, tasks)
+
+
+def loss_bars(bars: pd.DataFrame) -> tuple[Figure, str]:
+    """Figure 6 and its alternative text."""
+    table = bars.rename(columns={"method": "model", "PSNR (dB)": "PSNR"})
+    words = (f"{r.model} {r.weights} {r.PSNR:.2f} dB, SSIM {r.SSIM:.3f}" for r in table.itertuples())
+    return paper_figures.loss_bars(table), "PSNR and SSIM by model and loss weights: " + "; ".join(words)
+
+
+def write_figure(folder: Path, name: str, figure: Figure) -> list[Path]:
+    """NAME.png and NAME.svg; the same figure gives the same bytes."""
+    for suffix in ("png", "svg"):
+        buffer = io.BytesIO()
+        with mpl.rc_context({"svg.hashsalt": name}):
+            metadata = {"Software": None} if suffix == "png" else {"Date": None}
+            figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
+        files.write_bytes(folder / f"{name}.{suffix}", buffer.getvalue())
+    return [folder / f"{name}.{suffix}" for suffix in ("png", "svg")]
+
+
+def publish(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> list[Path]:
+    """Write every table and figure; nothing is trained."""
+    written: list[Path] = []
+    for name, table in tables(profile_folder, tasks, seeds).items():
+        written += write_table(profile_folder / "tables", name, table)
+    for name, figure, _ in figures(profile_folder, tasks, seeds):
+        written += write_figure(profile_folder / "figures", name, figure)
+    return written
