@@ -192,7 +192,7 @@ def evaluate(run: Run, methods: str = "") -> None:
         }
         judged = evaluation.judge(stage, test, compared)
         facts = {
-            "search": run.params.search,
+            "search": files.read_json(stage.need("03_architecture_search", "metrics.json"))["search"],
             "steps": retrained["steps"],
             "parameters": retrained["parameters"],
             "macs": evaluation.macs(restorer),
