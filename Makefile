@@ -13,7 +13,7 @@ METHODS   ?=
 PYTHON    ?= .venv/bin/python
 
 OPTIONS = profile=$(PROFILE) "tasks=$(TASKS)" "data=$(DATA)" "seeds=$(SEEDS)" device=$(DEVICE) "results=$(RESULTS)" "overrides=$(OVERRIDES)" \
-          "ablations=$(ABLATIONS)" "methods=$(METHODS)"
+          "ablations=$(ABLATIONS)"
 CHECK   = --profile "$(PROFILE)" --tasks "$(TASKS)" --data "$(DATA)" --seeds "$(SEEDS)" --device "$(DEVICE)" --overrides "$(OVERRIDES)" \
           --methods "$(METHODS)"
 READY   = $(if $(filter .venv/%,$(PYTHON)),.venv/ready)
@@ -26,7 +26,7 @@ help:  ## list the targets
 
 reproduce: $(READY)  ## run the chain (PROFILE= TASKS= ABLATIONS= DATA= METHODS= SEEDS= JOBS= DEVICE= RESULTS= OVERRIDES=)
 	@$(PYTHON) -m hbl_lib check $(CHECK)
-	@$(PYTHON) -m snakemake --cores $(JOBS) --quiet progress rules --rerun-incomplete --nolock --config $(OPTIONS)
+	@HBL_METHODS="$(METHODS)" $(PYTHON) -m snakemake --cores $(JOBS) --quiet progress rules --rerun-incomplete --nolock --config $(OPTIONS)
 	@echo "$(RESULTS)/$(PROFILE)/report.html"
 
 tables: $(READY)  ## write tables and figures anew from what runs left (PROFILE= TASKS= SEEDS= RESULTS=); trains nothing

@@ -15,8 +15,9 @@ PROFILE = config.get("profile") or "quick"
 TASKS = str(config.get("tasks") or "llie_lol llie_mit sihr uie").split()
 SEEDS = str(config["seeds"] if config.get("seeds") is not None else 0).split()
 RESULTS = config.get("results") or "results"
-DEFAULTS = {"data": "", "device": "auto", "overrides": "", "methods": ""}
+DEFAULTS = {"data": "", "device": "auto", "overrides": ""}
 OPTIONS = {name: shlex.quote(str(value if config.get(name) is None else config[name])) for name, value in DEFAULTS.items()}
+METHODS = shlex.quote(os.environ.get("HBL_METHODS", ""))  # no config: Snakemake takes quotes off its values
 FOLDER = f"{RESULTS}/{PROFILE}"
 # A run's folder in FOLDER: a task's own for the first seed, a replica of it for each further one.
 RUNS = {task if seed == SEEDS[0] else f"{task}/seed_{seed}": seed for task in TASKS for seed in SEEDS}
@@ -76,7 +77,7 @@ def members_of(task):
 
 # What every notebook of a run is told.
 RUN = dict(
-    {name: text for name, text in OPTIONS.items() if name != "methods"},
+    OPTIONS,
     task=task_of,
     replica=lambda names: shlex.quote(names.run.partition("/")[2]),
     seed=lambda names: RUNS[names.run],
@@ -120,7 +121,7 @@ for stage, (reads, _) in CHAIN.items():
             f"{FOLDER}/{{run}}/logs/{stage}.ipynb",
         params:
             **RUN,
-            methods=f"-r methods {OPTIONS['methods']}" if stage == "05_evaluate" else "",
+            methods=f"-r methods {METHODS}" if stage == "05_evaluate" else "",
         shell:
             OF_A_RUN + " {params.methods}" + KEEP
 

@@ -91,12 +91,17 @@ def summary(test: Pictures, judged: list[dict[str, Any]], methods: Mapping[str, 
 
 
 def folders(methods: str) -> dict[str, Path]:
-    """ "name=folder name=folder" as a mapping; quotes keep a space within a name or folder."""
+    """ "name=folder name='a folder'" as a mapping; quotes keep a space within a folder."""
     found: dict[str, Path] = {}
-    for word in shlex.split(methods):
-        name, equals, folder = word.partition("=")
-        if not (name and equals and folder) or name in found or not re.fullmatch(r"[\w.+ -]+", name):
-            raise KitError(f"METHODS {methods!r}: write name=folder, each name once, separated by spaces")
+    told = KitError(f"METHODS {methods!r}: write name=folder or name='a folder', each name once")
+    try:
+        words = shlex.split(methods)
+    except ValueError:
+        raise told from None
+    for word in words:
+        name, _, folder = word.partition("=")
+        if not folder or name in found or not re.fullmatch(r"[\w.+-]+", name):
+            raise told
         if name in (*MAIN, *CLASSICAL):
             raise KitError(f"METHODS: the name '{name}' is taken; choose another")
         found[name] = Path(folder).expanduser()

@@ -165,9 +165,10 @@ def loss_bars(table: pd.DataFrame) -> Figure:
 def loss_heat_map(published: pd.DataFrame, measured: pd.DataFrame, unresolved: Collection[str] = ()) -> Figure:
     """Figure 7a: the softmax of six loss weights, a row a task, as published and as measured; one colour scale.
 
-    Rows are tasks, columns terms. The largest of each row is boxed. A star: the measured search is not resolved.
+    Rows are tasks, columns terms. The largest of each row is boxed. A search that is not resolved is told, not drawn.
     """
     tasks = [*published.index, *(task for task in measured.index if task not in published.index)]
+    measured = measured.drop(index=list(unresolved))
     top = max(frame.max().max() for frame in (published, measured) if not frame.empty)
     figure = Figure(figsize=(WIDTH, 1.9 + 0.5 * len(tasks)), layout="constrained")
     axes = figure.subplots(1, 2, sharey=False)
@@ -175,21 +176,20 @@ def loss_heat_map(published: pd.DataFrame, measured: pd.DataFrame, unresolved: C
         cells = frame.reindex(index=tasks, columns=list(TERMS_SHOWN)).astype(float)
         options = {"vmin": 0, "vmax": top, "cmap": "cividis", "linewidths": 1, "annot_kws": {"fontsize": 10}}
         sns.heatmap(cells, annot=True, fmt=".2f", cbar=False, ax=axis, **options)
-        _box_largest(axis, cells)
-        stars = [" *" if axis is axes[1] and task in unresolved else "" for task in tasks]
-        names = [NAMES.get(task, task) + star for task, star in zip(tasks, stars, strict=True)]
-        axis.set_yticklabels(names, rotation=0, fontsize=11)
+        _box_largest(axis, cells, unresolved)
+        axis.set_yticklabels([NAMES.get(task, task) for task in tasks], rotation=0, fontsize=11)
         axis.set_xticklabels(TERM_LABELS.values(), rotation=0, fontsize=10)
-        axis.set(xlabel="* search not resolved" if any(stars) else "", ylabel="", title=title)
+        axis.set(xlabel="", ylabel="", title=title)
     bar = figure.colorbar(axes[0].collections[0], ax=axes, location="bottom", shrink=0.5, aspect=40)
     bar.set_label("softmax share of the loss weight (TV and Laplacian left out)", fontsize=10)
     return figure
 
 
-def _box_largest(axis: Any, cells: pd.DataFrame) -> None:
-    for row, values in enumerate(cells.to_numpy()):
+def _box_largest(axis: Any, cells: pd.DataFrame, unresolved: Collection[str]) -> None:
+    for row, (task, values) in enumerate(zip(cells.index, cells.to_numpy(), strict=True)):
         if np.isnan(values).all():
-            axis.text(len(values) / 2, row + 0.5, "not searched", ha="center", va="center", fontsize=10)
+            words = "search not resolved" if task in unresolved else "not searched"
+            axis.text(len(values) / 2, row + 0.5, words, ha="center", va="center", fontsize=10)
         else:
             corner = int(np.nanargmax(values)), row
             axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=MARK, linewidth=3, clip_on=False))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hbl_lib import perceptual
+from hbl_lib import perceptual, runs, stages
 from hbl_lib.losses import LossSpace
 
 
@@ -37,3 +37,12 @@ def space(no_weights):
     """The loss space over the seeded untrained trunk."""
     trunk = perceptual.feature_trunk()
     return LossSpace(trunk, perceptual.lpips_term(trunk))
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """The results folder of one smoke run of the whole chain, without Jupyter. Copy it before changing anything."""
+    results = tmp_path_factory.mktemp("finished")
+    for stage in stages.BY_NAME.values():
+        stage(runs.open_run(profile="smoke", results=str(results), device="cpu"))
+    return results

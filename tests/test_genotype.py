@@ -7,6 +7,7 @@ import torch
 
 from hbl_lib.errors import KitError
 from hbl_lib.genotype import Genotype
+from hbl_lib.network import parameter_count
 from hbl_lib.operations import FCM_OPERATIONS, HNU_OPERATIONS
 from hbl_lib.restorer import Restorer
 from hbl_lib.supernet import Supernet
@@ -139,3 +140,18 @@ def test_a_torn_file_is_refused_by_name(tmp_path, share):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(KitError, match=r"nowhere\.safetensors: no such checkpoint"):
         Restorer.load(tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize(("name", "plain", "count"), [("1-C", "1-C", 79_968), ("3-C", "3-C", 621_408)])
+@pytest.mark.parametrize("residual", ["", "R"])
+def test_a_uniform_network_has_one_operation_and_its_plain_form_in_the_fcms(name, plain, count, residual):
+    name = name.replace("-", f"-{residual}")
+    found = Genotype.uniform(name)
+    assert set(found.encoder + found.decoder) == {plain}
+    assert {operation for unit in found.hnu for operation in unit} == {name}
+    assert parameter_count(Restorer(found)) == count
+
+
+def test_an_operation_that_the_fcms_have_not_got_is_refused():
+    with pytest.raises(KitError, match=r"uniform SC: encoder: unknown operation 'SC'"):
+        Genotype.uniform("SC")

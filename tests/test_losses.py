@@ -115,14 +115,36 @@ def test_a_loss_over_other_features_or_layers_is_refused(space, pair):
             space(*pair, FoundLoss(ones, layers, "untrained"))
 
 
-def test_a_found_loss_survives_a_file_and_the_published_ones_are_as_printed(tmp_path):
-    published = FoundLoss.published("llie_lol")
+def test_a_found_loss_survives_a_file_and_the_published_ones_are_as_printed(space, tmp_path):
+    published = FoundLoss.published("llie_lol", space.trunk)
     assert published.weights["l1"] == 1.376733 and published.weights["tv"] == 0 and published.layers == (1, 6, 11, 22)
     published.write(tmp_path / "loss.yaml")
     assert FoundLoss.read(tmp_path / "loss.yaml") == published
-    with pytest.raises(KitError, match="no published loss for task 'llie_mit'"):
-        FoundLoss.published("llie_mit")
+    assert FoundLoss.published("llie_mit", space.trunk).layers == published.layers  # none of its own are published
     assert published_weights("llie_mit")["ssim"] == 1.485702 and published_weights("derain") is None
+    with pytest.raises(KitError, match="no published loss for task 'derain'"):
+        FoundLoss.published("derain", space.trunk)
+
+
+def test_published_layers_keep_their_place_in_a_trunk_of_another_layout(space):
+    space.trunk.groups = ((0, 1), (3, 4), (6, 7), (9, 10, 11, 12))
+    assert FoundLoss.published("uie", space.trunk).layers == (0, 3, 7, 10)  # VGG-19's 1, 5, 15, 22
+
+
+def test_ms_ssim_on_one_scale_is_ssim_and_on_three_their_product(rng):
+    a, b = torch.rand(2, 1, 3, 44, 44, generator=rng, dtype=torch.float64)
+    b = 0.7 * a + 0.3 * b
+    small = (a[..., :20, :20], b[..., :20, :20])
+    torch.testing.assert_close(losses.ms_ssim_index(*small), losses.ssim_index(*small))
+    assert losses.ms_ssim_index(a, a).item() == pytest.approx(1)
+    structure = losses._ssim_maps(a, b, 11, 1.5)[1].mean()
+    halves = [x.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2)) for x in (a, b)]
+    exponents = [0.0448, 0.2856, 0.3001]
+    quarters = [x.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2)) for x in halves]
+    middle = losses._ssim_maps(*halves, 11, 1.5)[1].mean()
+    parts = (structure, middle, losses.ssim_index(*quarters))
+    expected = math.prod(p.item() ** (e / sum(exponents)) for p, e in zip(parts, exponents, strict=True))
+    assert losses.ms_ssim_index(a, b).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

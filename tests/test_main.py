@@ -121,3 +121,28 @@ def test_a_replica_stays_in_its_tasks_folder(tmp_path, capsys):
     words = ["stage", "00_data", "--profile", "smoke", "--results", tmp_path, "--replica", "../x"]
     status, _, error = run(words, capsys)
     assert status == 1 and "replica '../x': use letters, digits" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--methods", "mine"], "METHODS 'mine': write name=folder"),
+        (["--methods", "mine=nowhere"], "METHODS: mine: nowhere: no such folder"),
+        (["--methods", "mine=.", "--tasks", "uie sihr"], "METHODS are one task's, but TASKS names 2"),
+    ],
+)
+def test_wrong_methods_are_told_before_the_first_stage(capsys, words, told):
+    status, _, error = run(["check", "--profile", "smoke", *words], capsys)
+    assert status == 1 and told in error
+
+
+def test_a_member_goes_with_an_ablation_alone(tmp_path, capsys):
+    for words in (["04_retrain", "--member", "3-C"], ["07_architecture_ablation"]):
+        status, _, error = run(["stage", *words, "--profile", "smoke", "--results", tmp_path], capsys)
+        assert status == 1 and "--member goes with 06_loss_ablation and 07_architecture_ablation" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_without_results_say_what_makes_them(tmp_path, capsys):
+    status, said, error = run(["tables", "--tasks", "uie", "--results", tmp_path], capsys)
+    assert status == 1 and "none of uie has run there. make reproduce runs them" in error and "uie: has not run" in said

@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hbl_lib import files
-from hbl_lib.runs import STAGES
+from hbl_lib import ablations, files
+from hbl_lib.runs import ABLATIONS, STAGES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TASKS = ("llie_lol", "derain")
+MEASURED = {"PSNR (dB)": "psnr", "SSIM": "ssim", "LPIPS": "lpips"}
 SAME = ("00_data/splits.json", "02_loss_search/loss.yaml", "03_architecture_search/genotype.yaml")
 
 
@@ -100,12 +101,100 @@ def test_several_seeds_are_reported_with_their_spread(chain, tmp_path):
     runs = [files.read_json(path) for path in (first, results / "smoke/derain/seed_1/05_evaluate/metrics.json")]
     assert [run["seed"] for run in runs] == [0, 1]
     one, other = (run["restored"]["psnr"] for run in runs)
-    table = pd.read_csv(results / "smoke/tables/derain_results.csv", index_col="method").loc["HBL, searched here"]
+    table = pd.read_csv(results / "smoke/tables/table_derain.csv", index_col="method").loc["HBL, searched here"]
     assert one != other
     assert table["PSNR (dB)"] == pytest.approx((one + other) / 2)
-    assert table["PSNR sd (dB)"] == pytest.approx(abs(one - other) / 2**0.5)
+    assert table["PSNR sd"] == pytest.approx(abs(one - other) / 2**0.5)
     page = (results / "smoke/report.html").read_text()
     assert "mean of seeds 0, 1" in page and "The notebooks are those of seed 0" in page
+
+
+@pytest.fixture(scope="session")
+def ablated(chain, tmp_path_factory):
+    """A copy of the chain's results, with the ablations of one task and one method more."""
+    results = tmp_path_factory.mktemp("ablated") / "results"
+    shutil.copytree(chain[0].parent, results)
+    for name in ("report.html", "llie_lol/05_evaluate/metrics.json"):  # Snakemake has no record of a copy's parameters
+        (results / "smoke" / name).unlink()
+    elsewhere = results / "smoke/llie_lol/05_evaluate/pictures/gamma"
+    given = shutil.copytree(elsewhere, results.parent / "given folder")
+    code, text = make(results, "TASKS=llie_lol", "ABLATIONS=1", f"METHODS=mine='{given}'")
+    assert code == 0, text[-3000:]
+    return results / "smoke"
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS)
+def test_each_member_is_a_job_of_its_own_and_one_more_shows_them_all(ablated, ablation):
+    folder = ablated / "llie_lol" / ablation
+    for member in ablations.members(ablation, "llie_lol"):
+        assert files.read_json(folder / member / "metrics.json")["stage"] == f"{ablation}/{member}"
+        assert ablations.finished(ablated / "llie_lol", f"{ablation}/{member}")
+        assert (folder / member / f"{ablation}.ipynb").is_file()
+    assert (folder / f"{ablation}.ipynb").is_file()
+    assert f'id="llie_lol-{ablation}"' in (ablated / "report.html").read_text()
+
+
+def test_the_loss_of_mbllen_is_searched_in_its_own_space(ablated):
+    weights = files.read_json(ablated / "llie_lol/06_loss_ablation/mbllen_searched/metrics.json")["weights"]
+    assert list(weights) == ["mae", "ssim", "ms_ssim", "vgg", "region_low", "region_high"]
+    assert all(weight != 1 for weight in weights.values())
+
+
+def at(metrics, key):
+    for name in key.split("."):
+        metrics = metrics[name]
+    return metrics
+
+
+def test_every_measured_cell_of_every_table_stands_in_its_metrics_file(chain, ablated):
+    cells = 0
+    for path in [*(chain[0] / "tables").glob("table*.csv"), *(ablated / "tables").glob("[tf]*[!7].csv")]:
+        table = pd.read_csv(path)
+        assert set(MEASURED) <= set(table)
+        for row in table.to_dict("records"):
+            has_file = isinstance(row["file"], str)
+            assert has_file == (not pd.isna(row["PSNR (dB)"])), row
+            if has_file:
+                files_ = [files.read_json(path.parent.parent / name) for name in row["file"].split()]
+                for heading, metric in MEASURED.items():
+                    values = [at(metrics, row["key"])[metric] for metrics in files_]
+                    missing = None in values
+                    assert (
+                        pd.isna(row[heading]) if missing else row[heading] == pytest.approx(sum(values) / len(values))
+                    )
+                    cells += not missing
+                if not pd.isna(row.get("parameters", float("nan"))):
+                    assert row["parameters"] == files_[0]["parameters"]
+                    assert row["GMAC at 400x600"] == pytest.approx(files_[0]["macs"]["count"] / 1e9)
+    assert cells > 60
+
+
+def test_tables_2_and_5_hold_every_row_of_the_paper_and_every_method(ablated):
+    table2, table5 = (pd.read_csv(ablated / f"tables/table{n}.csv", index_col="method") for n in (2, 5))
+    methods = ["degraded", "colour matrix", "Gamma", "CLAHE", "LIME", "DCP", "UDCP", "Fusion", "U-Net", "MBLLEN"]
+    methods += ["HBL, published loss and genotype", "HBL, searched here", "mine (restored elsewhere)"]
+    assert table2.loc[methods, "PSNR (dB)"].notna().all()
+    assert table2.loc["mine (restored elsewhere)", "PSNR (dB)"] == table2.loc["Gamma", "PSNR (dB)"]
+    assert table2["published PSNR (dB)"].notna().sum() >= 9
+    assert table5.loc[["Supernet", "1-C", "3-C", "1-RC", "3-RC", "Ours_a", "Ours"]].notna()["SSIM"].all()
+    bars = pd.read_csv(ablated / "tables/figure6.csv")
+    assert len(bars) == 6 and bars["published"].isna().all()
+
+
+def test_make_tables_gives_the_same_files_and_trains_nothing(ablated):
+    made = [path for name in ("tables", "figures") for path in (ablated / name).iterdir() if "derain" not in path.name]
+    assert {path.suffix for path in made} == {".csv", ".md", ".tex", ".png", ".svg"}
+    named = {path.name for path in made}
+    assert {"table2.tex", "table5.md", "figure3.svg", "figure6.png", "figure7a.svg", "figure8_llie_lol.png"} <= named
+    before = {path: path.read_bytes() for path in made}
+    times = {path: path.stat().st_mtime_ns for path in ablated.rglob("metrics.json")}
+    for path in made:
+        path.unlink()
+    words = ("PROFILE=smoke", "TASKS=llie_lol uie", f"RESULTS={ablated.parent}", f"PYTHON={sys.executable}")
+    code, text = run("make", "tables", *words)
+    assert code == 0 and "uie: has not run" in text, text
+    assert {path: path.read_bytes() for path in made} == before
+    assert times == {path: path.stat().st_mtime_ns for path in ablated.rglob("metrics.json")}
 
 
 def test_scenes_named_later_make_the_chain_deal_the_lists_again(tmp_path):

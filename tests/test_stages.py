@@ -4,8 +4,10 @@ import shutil
 
 import pytest
 
-from hbl_lib import checkpoint, images, loop, runs, splits, stages
+from hbl_lib import checkpoint, files, images, loop, runs, splits, stages
 from hbl_lib.errors import KitError
+from hbl_lib.genotype import Genotype
+from hbl_lib.losses import FoundLoss
 
 LOOPS = {
     "01_classifier": ("metrics.json", "classifier.safetensors"),
@@ -19,18 +21,10 @@ def smoke(results, **options):
     return runs.open_run(profile="smoke", results=str(results), device="cpu", **options)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    results = tmp_path_factory.mktemp("undisturbed")
-    for stage in stages.BY_NAME.values():
-        stage(smoke(results))
-    return results
-
-
 @pytest.mark.parametrize("cut_after", [1, 2])
 @pytest.mark.parametrize("name", LOOPS)
-def test_a_stage_cut_off_and_started_again_gives_the_same_bytes(undisturbed, tmp_path, monkeypatch, name, cut_after):
-    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+def test_a_stage_cut_off_and_started_again_gives_the_same_bytes(finished_run, tmp_path, monkeypatch, name, cut_after):
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     folder = smoke(tmp_path).folder / name
     for path in folder.iterdir():
         path.unlink()
@@ -50,24 +44,36 @@ def test_a_stage_cut_off_and_started_again_gives_the_same_bytes(undisturbed, tmp
     assert {path.name for path in folder.iterdir()} == {".lock", "checkpoint.safetensors"}
     stages.BY_NAME[name](smoke(tmp_path))
     for file in LOOPS[name]:
-        assert (folder / file).read_bytes() == (smoke(undisturbed).folder / name / file).read_bytes(), file
+        assert (folder / file).read_bytes() == (smoke(finished_run).folder / name / file).read_bytes(), file
     assert not (folder / "checkpoint.safetensors").exists()
 
 
-def test_another_seed_is_refused_by_the_stages_after(undisturbed):
+def test_published_loss_and_genotype_take_the_place_of_both_searches(finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
+    run = smoke(tmp_path, overrides="search=published")
+    for name in ("02_loss_search", "03_architecture_search", "04_retrain", "05_evaluate"):
+        stages.BY_NAME[name](run)
+    assert FoundLoss.read(run.output("02_loss_search", "loss.yaml")).weights["l1"] == 1.376733
+    assert Genotype.read(run.output("03_architecture_search", "genotype.yaml")) == Genotype.published("llie_lol")
+    metrics = files.read_json(run.output("05_evaluate", "metrics.json"))
+    assert metrics["search"] == "published" and metrics["parameters"] == 527_840
+    assert files.read_json(run.output("02_loss_search", "history.json")) == []
+
+
+def test_another_seed_is_refused_by_the_stages_after(finished_run):
     with pytest.raises(KitError, match="was made with seed 0, and this run has seed 1"):
-        stages.evaluate(smoke(undisturbed, seed=1))
+        stages.evaluate(smoke(finished_run, seed=1))
 
 
-def test_other_file_lists_are_refused_by_the_stages_after(undisturbed, tmp_path):
-    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+def test_other_file_lists_are_refused_by_the_stages_after(finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     stages.data(smoke(tmp_path, overrides="data.split_seed=5"))
     with pytest.raises(KitError, match=r"was made from an earlier 00_data/splits\.json"):
         stages.evaluate(smoke(tmp_path))
 
 
-def test_a_picture_that_changed_since_its_checksum_was_stored_is_refused(undisturbed, tmp_path):
-    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+def test_a_picture_that_changed_since_its_checksum_was_stored_is_refused(finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     run = smoke(tmp_path)
     name = splits.read(run.output("00_data", "splits.json"))["train"][0].clear
     images.write(run.data_root / name, 255 - images.read(run.data_root / name))
@@ -75,8 +81,8 @@ def test_a_picture_that_changed_since_its_checksum_was_stored_is_refused(undistu
         stages.classifier(run)
 
 
-def test_a_refused_stage_leaves_what_an_earlier_run_finished(undisturbed, tmp_path):
-    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+def test_a_refused_stage_leaves_what_an_earlier_run_finished(finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     folder = smoke(tmp_path).folder / "05_evaluate"
     before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
     with pytest.raises(KitError):
@@ -85,13 +91,13 @@ def test_a_refused_stage_leaves_what_an_earlier_run_finished(undisturbed, tmp_pa
     assert folder / "manifest.json" in before
 
 
-def test_the_loss_search_leaves_alpha_at_its_start(undisturbed, tmp_path, monkeypatch):
-    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+def test_the_loss_search_leaves_alpha_at_its_start(finished_run, tmp_path, monkeypatch):
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     kept, save = [], checkpoint.save
 
     def keep(path, tree):
         save(path, tree)
-        kept.append(checkpoint.load(path)["parts"]["supernet"])
+        kept.append(checkpoint.load(path)["parts"]["network"])
 
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1)
     monkeypatch.setattr(checkpoint, "save", keep)

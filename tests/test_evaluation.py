@@ -1,0 +1,79 @@
+"""Judging: multiply-accumulates, restored pictures from elsewhere, and what is kept of every method."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hbl_lib import evaluation, files, images, runs
+from hbl_lib.data import Pictures
+from hbl_lib.errors import KitError
+from hbl_lib.genotype import Genotype
+from hbl_lib.pairs import Pair
+from hbl_lib.restorer import Restorer
+
+
+@pytest.fixture
+def test_pictures(tmp_path, rng):
+    for folder in ("low", "high", "mine"):
+        for number in range(4):
+            picture = torch.randint(256, (14, 20, 3), generator=rng, dtype=torch.uint8).numpy()
+            images.write(tmp_path / folder / f"{number}.png", picture)
+    return Pictures(tmp_path, [Pair(f"low/{n}.png", f"high/{n}.png", str(n)) for n in (1, 3)])
+
+
+def test_macs_of_the_published_network_are_those_counted_by_hand():
+    assert evaluation.macs(Restorer(Genotype.published("llie_lol"))) == {"size": [400, 600], "count": 21_757_440_000}
+
+
+def test_macs_of_one_convolution_are_its_closed_form():
+    assert evaluation.macs(nn.Conv2d(3, 5, 3, padding=1))["count"] == 400 * 600 * 5 * 3 * 9
+
+
+def test_methods_are_names_with_folders():
+    found = evaluation.folders("mine=a/b other='c d'")
+    assert {name: str(folder) for name, folder in found.items()} == {"mine": "a/b", "other": "c d"}
+    assert evaluation.folders("") == {}
+
+
+@pytest.mark.parametrize("methods", ["mine", "mine=", "=folder", "a=x a=y", "<b>=x", "lime=x", "restored=x", "a='x"])
+def test_methods_that_are_not_names_with_folders_are_refused(methods):
+    with pytest.raises(KitError, match="METHODS"):
+        evaluation.folders(methods)
+
+
+def test_restored_pictures_from_elsewhere_are_matched_by_name(test_pictures):
+    (method,) = evaluation.given({"mine": test_pictures.root / "mine"}, test_pictures).values()
+    for index, number in enumerate((1, 3)):
+        restored = method(index, test_pictures.pictures(index)[0])
+        assert np.array_equal(restored, images.read(test_pictures.root / f"mine/{number}.png"))
+
+
+def test_a_missing_restored_picture_or_one_of_another_size_is_named(test_pictures):
+    mine = test_pictures.root / "mine"
+    images.write(mine / "3.png", np.zeros((14, 19, 3), np.uint8))
+    with pytest.raises(KitError, match=r"mine/3\.png is 19x14, but low/3\.png 20x14"):
+        evaluation.given({"mine": mine}, test_pictures)
+    (mine / "3.png").unlink()
+    with pytest.raises(KitError, match=r"METHODS: mine: .* has no restored 3\.png"):
+        evaluation.given({"mine": mine}, test_pictures)
+    with pytest.raises(KitError, match=r"METHODS: mine: .*nowhere"):
+        evaluation.given({"mine": mine / "nowhere"}, test_pictures)
+
+
+def test_every_method_is_scored_and_its_pictures_are_kept(test_pictures, tmp_path):
+    run = runs.open_run(profile="smoke", results=str(tmp_path / "results"), device="cpu")
+    methods = {name: lambda _, degraded: 255 - degraded for name in ("mine", "restored")}
+    with run.stage("05_evaluate") as stage:
+        judged = evaluation.judge(stage, test_pictures, {"degraded": lambda _, degraded: degraded, **methods})
+        kept = {str(p.relative_to(stage.folder)) for p in stage.folder.rglob("*.png")}
+        files.write_json(stage.output("metrics.json"), evaluation.summary(test_pictures, judged, ["mine", "restored"]))
+    expected = {f"pictures/{name}/{n}.png" for name in ("mine", "restored", "degraded", "clear") for n in (1, 3)}
+    assert kept == expected
+    for index, image in enumerate(judged):
+        assert image["compared"]["mine"]["psnr"] == image["restored"]["psnr"] != image["degraded"]["psnr"]
+        restored = images.read(stage.folder / image["restored"]["file"])
+        assert np.array_equal(restored, 255 - test_pictures.pictures(index)[0])
+    means = files.read_json(stage.folder / "metrics.json")
+    assert evaluation.score_of(means, "mine")["psnr"] == np.mean([image["restored"]["psnr"] for image in judged])
+    assert evaluation.score_of(means, "lime") is None
