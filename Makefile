@@ -14,10 +14,10 @@ PYTHON    ?= .venv/bin/python
 
 OPTIONS = profile=$(PROFILE) "tasks=$(TASKS)" "data=$(DATA)" "seeds=$(SEEDS)" device=$(DEVICE) "results=$(RESULTS)" "overrides=$(OVERRIDES)" \
           "ablations=$(ABLATIONS)"
-CHECK   = --profile "$(PROFILE)" --tasks "$(TASKS)" --data "$(DATA)" --seeds "$(SEEDS)" --device "$(DEVICE)" --overrides "$(OVERRIDES)" \
-          --methods "$(METHODS)"
+CHECK   = --profile "$(PROFILE)" --tasks "$(TASKS)" --data "$(DATA)" --seeds "$(SEEDS)" --device "$(DEVICE)" --overrides "$(OVERRIDES)" --ablations "$(ABLATIONS)"
 READY   = $(if $(filter .venv/%,$(PYTHON)),.venv/ready)
 export PYTHONPATH := $(CURDIR)
+export HBL_METHODS := $(METHODS)
 
 .PHONY: help reproduce tables test lint lab clean
 
@@ -26,7 +26,7 @@ help:  ## list the targets
 
 reproduce: $(READY)  ## run the chain (PROFILE= TASKS= ABLATIONS= DATA= METHODS= SEEDS= JOBS= DEVICE= RESULTS= OVERRIDES=)
 	@$(PYTHON) -m hbl_lib check $(CHECK)
-	@HBL_METHODS="$(METHODS)" $(PYTHON) -m snakemake --cores $(JOBS) --quiet progress rules --rerun-incomplete --nolock --config $(OPTIONS)
+	@$(PYTHON) -m snakemake --cores $(JOBS) --quiet progress rules --rerun-incomplete --nolock --config $(OPTIONS)
 	@echo "$(RESULTS)/$(PROFILE)/report.html"
 
 tables: $(READY)  ## write tables and figures anew from what runs left (PROFILE= TASKS= SEEDS= RESULTS=); trains nothing

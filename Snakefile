@@ -17,13 +17,13 @@ SEEDS = str(config["seeds"] if config.get("seeds") is not None else 0).split()
 RESULTS = config.get("results") or "results"
 DEFAULTS = {"data": "", "device": "auto", "overrides": ""}
 OPTIONS = {name: shlex.quote(str(value if config.get(name) is None else config[name])) for name, value in DEFAULTS.items()}
-METHODS = shlex.quote(os.environ.get("HBL_METHODS", ""))  # no config: Snakemake takes quotes off its values
+METHODS = os.environ.get("HBL_METHODS", "")  # no config: Snakemake takes quotes off its values
 FOLDER = f"{RESULTS}/{PROFILE}"
 # A run's folder in FOLDER: a task's own for the first seed, a replica of it for each further one.
 RUNS = {task if seed == SEEDS[0] else f"{task}/seed_{seed}": seed for task in TASKS for seed in SEEDS}
 # Ablations: {notebook: [members]}, each member a job of its own, and one more that shows them all; empty: none are run.
 MEMBERS = yaml.safe_load(Path("params/ablations.yaml").read_text()) if config.get("ablations") else {}
-PUBLISHED = yaml.safe_load(Path("params/published/genotypes.yaml").read_text())["genotypes"]
+PUBLISHED = yaml.safe_load(Path("params/published/loss.yaml").read_text())["weights"]
 LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("params/published").glob("*.yaml")]))
 LIBRARY.append("params/ablations.yaml")
 
@@ -92,6 +92,12 @@ def pictures(names):
     return sorted(map(str, [*folder.glob("*/*"), *folder.glob("groups.json")]))
 
 
+def restored_elsewhere():
+    """The pictures that METHODS names."""
+    folders = [Path(word.partition("=")[2]).expanduser() for word in shlex.split(METHODS)]
+    return sorted(str(path) for folder in folders for path in folder.glob("*"))
+
+
 wildcard_constraints:
     run=r"[^/]+(/seed_\d+)?",
     ablation="|".join(MEMBERS) or "none",
@@ -113,7 +119,7 @@ for stage, (reads, _) in CHAIN.items():
             library=LIBRARY,
             parameters=of_run,
             earlier=[path for read in reads for path in made(read)],
-            pictures=pictures if stage == "00_data" else [],
+            pictures={"00_data": pictures, "05_evaluate": restored_elsewhere()}.get(stage, []),
         output:
             made(stage),
             notebook=f"{FOLDER}/{{run}}/{stage}/{stage}.ipynb",
@@ -121,7 +127,7 @@ for stage, (reads, _) in CHAIN.items():
             f"{FOLDER}/{{run}}/logs/{stage}.ipynb",
         params:
             **RUN,
-            methods=f"-r methods {METHODS}" if stage == "05_evaluate" else "",
+            methods=f"-r methods {shlex.quote(METHODS)}" if stage == "05_evaluate" else "",
         shell:
             OF_A_RUN + " {params.methods}" + KEEP
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +29,12 @@ def _stage(arguments: argparse.Namespace) -> int:
     name, known = arguments.name, [*runs.STAGES, *runs.ABLATIONS]
     if name not in known:
         raise KitError(f"no stage '{name}'; there are: {', '.join(known)}.{nearest(name, known)}")
-    if bool(arguments.member) != (name in runs.ABLATIONS):
-        raise KitError(f"--member goes with {' and '.join(runs.ABLATIONS)}, and they with it")
+    if name in runs.ABLATIONS and not arguments.member:
+        raise KitError(f"{name} needs --member: {', '.join(ablations.members(name, arguments.task))}")
+    if arguments.member and name not in runs.ABLATIONS:
+        raise KitError(f"--member is for {' and '.join(runs.ABLATIONS)}, not for {name}")
+    if arguments.methods and name != "05_evaluate":
+        raise KitError(f"--methods is for 05_evaluate, not for {name}")
     run = _open(arguments, arguments.task)
     say(f"{name}: {run.describe()}")
     if name in runs.ABLATIONS:
@@ -42,7 +47,8 @@ def _stage(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from . import evaluation, paper
+    from . import ablations, evaluation, paper
+    from .genotype import Genotype
 
     seeds = arguments.seeds.split()
     if not seeds or not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):
@@ -54,7 +60,7 @@ def _check(arguments: argparse.Namespace) -> int:
         raise KitError(
             f"DATA is one task's, but TASKS names {len(tasks)}: {arguments.tasks}. Say which: TASKS=llie_lol"
         )
-    given = evaluation.folders(arguments.methods)
+    given = evaluation.parse_methods(arguments.methods)
     if given and len(tasks) > 1:
         raise KitError(f"METHODS are one task's, but TASKS names {len(tasks)}: {arguments.tasks}. Say which.")
     for name, folder in given.items():
@@ -64,6 +70,10 @@ def _check(arguments: argparse.Namespace) -> int:
         arguments.seed = seed
         run = _open(arguments, task)
         paper.published_scores(run.params.task)  # named wrongly, it would stop the last stage
+        if run.params.search == "published":
+            Genotype.published(task)
+        for ablation in runs.ABLATIONS if arguments.ablations else ():
+            ablations.members(ablation, task)
         say(run.describe())
         if seed == int(seeds[0]) and run.params.task.data != "embedded":
             params, found = run.params, pairs.require_sound(pairs.check(run.data_root))
@@ -117,7 +127,7 @@ def _tables(arguments: argparse.Namespace) -> int:
     folder = config.ROOT / Path(arguments.results).expanduser() / arguments.profile
     tasks = arguments.tasks.split()
     ran = [task for task in tasks if (folder / task / "05_evaluate/metrics.json").is_file()]
-    for task in set(tasks) - set(ran):
+    for task in (task for task in tasks if task not in ran):
         say(f"{task}: has not run in {folder}; left out")
     if not ran:
         raise KitError(f"{folder}: none of {', '.join(tasks)} has run there. make reproduce runs them.")
@@ -177,7 +187,9 @@ def parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", parents=[options], help="check parameters and data before a run")
     check.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
     check.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
-    check.add_argument("--methods", default="", help="'name=folder ...', restored pictures to score")
+    given = os.environ.get("HBL_METHODS", "")  # from make, whose shell would take quotes off
+    check.add_argument("--methods", default=given, help="'name=folder ...', restored pictures to score")
+    check.add_argument("--ablations", default="", help="1: check params/ablations.yaml too")
     check.set_defaults(act=_check, replica="")
     tables = commands.add_parser("tables", help="write the paper's tables and figures from what runs left")
     tables.add_argument("--profile", default="quick", help="smoke, quick or paper (default: quick)")

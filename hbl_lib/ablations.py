@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError, model_validator
 from torch import nn
 
 from . import evaluation, files, inference, search, stages, training
@@ -36,6 +37,18 @@ class Member(Section):
     loss: Literal["found", "default", "searched", "published"]
     architecture: str = ""
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Member:
+        if (self.network == "hbl") != bool(self.architecture):
+            raise ValueError("an architecture goes with the network hbl, and hbl with one")
+        if self.network == "hbl" and (self.loss == "searched") != (self.architecture == "synchronous"):
+            raise ValueError("the loss of hbl is searched where the architecture is synchronous, and only there")
+        if self.network == "mbllen" and self.loss not in ("default", "searched"):
+            raise ValueError("mbllen has a loss space of its own: its loss is default or searched")
+        if self.architecture not in ("", "found", "published", "synchronous"):
+            Genotype.uniform(self.architecture)
+        return self
+
 
 LOSSES, ARCHITECTURES = ABLATIONS
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"mbllen": MBLLEN, "unet": UNet, "supernet": Supernet}
@@ -45,10 +58,23 @@ def members(ablation: str, task: str) -> dict[str, Member]:
     """The members of an ablation, by name; without the published ones for a task of which nothing is published."""
     if ablation not in ABLATIONS:
         raise KitError(f"no ablation '{ablation}'; there are: {', '.join(ABLATIONS)}.{nearest(ablation, ABLATIONS)}")
-    known = files.read_yaml(PARAMS / "ablations.yaml")[ablation]
-    found = {name: Member.model_validate(facts) for name, facts in known.items()}
+    path = PARAMS / "ablations.yaml"
+    known = files.read_yaml(path)
+    if not isinstance(known, dict) or not isinstance(known.get(ablation), dict):
+        raise KitError(f"{path}: {ablation}: expected its members by name")
+    found = {name: _checked(f"{path}: {ablation}: {name}", facts) for name, facts in known[ablation].items()}
     published = published_weights(task) is not None
     return {name: chosen for name, chosen in found.items() if published or chosen.loss != "published"}
+
+
+def _checked(where: str, facts: Any) -> Member:
+    try:
+        return Member.model_validate(facts)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, f['loc']))} {f['msg'].removeprefix('Value error, ')}" for f in error.errors()]
+        raise KitError(f"{where}: {'; '.join(faults)}") from None
+    except KitError as error:
+        raise KitError(f"{where}: {error}") from None
 
 
 def member(ablation: str, name: str, task: str) -> Member:
@@ -61,13 +87,35 @@ def member(ablation: str, name: str, task: str) -> Member:
     return known[name]
 
 
-def finished(folder: Path, member: str) -> bool:
-    """Whether a member, such as 07_architecture_ablation/3-C, has been judged on what the run in `folder` holds now."""
-    manifest = folder / member / "manifest.json"
-    if not manifest.is_file():
+def finished(folder: Path, name: str) -> bool:
+    """Whether the member `name`, such as 07_architecture_ablation/3-C, of the run in `folder` is what it would be now.
+
+    That is, judged; as params/ablations.yaml has it; on what the stages before it hold; and with the parameters and
+    feature trunks of the main run's 04_retrain, where that has run.
+    """
+    ablation, _, last = name.partition("/")
+    if not (folder / name / "manifest.json").is_file():
         return False
-    read = {folder / name: digest for name, digest in files.read_json(manifest)["inputs"].items()}
-    return all(path.is_file() and files.sha256(path) == digest for path, digest in read.items())
+    manifest = files.read_json(folder / name / "manifest.json")
+    chosen = members(ablation, manifest["parameters"]["task"]["name"]).get(last)
+    if chosen is None or manifest["facts"].get("member") != chosen.model_dump():
+        return False
+    main = folder / "04_retrain" / "manifest.json"
+    if main.is_file():
+        other = files.read_json(main)
+        trunks = all(manifest["facts"].get(term) == other["facts"].get(term) for term in ("vgg_term", "lpips_term"))
+        if not trunks or manifest["parameters"] != other["parameters"]:
+            return False
+    return all(_written(folder, file) == digest for file, digest in manifest["inputs"].items())
+
+
+def _written(folder: Path, file: str) -> str | None:
+    """The SHA-256 of STAGE/FILE, by its stage's manifest where the file itself was not brought along."""
+    if (folder / file).is_file():
+        return files.sha256(folder / file)
+    stage, _, name = file.partition("/")
+    manifest = folder / stage / "manifest.json"
+    return files.read_json(manifest)["outputs"].get(name) if manifest.is_file() else None
 
 
 def run_members(run: Run, ablation: str, names: Sequence[str]) -> None:
@@ -83,6 +131,7 @@ def run_member(run: Run, ablation: str, name: str) -> Path:
     """Search (where the member does), train, and judge one member; returns its folder."""
     chosen = member(ablation, name, run.params.task.name)
     with run.stage(f"{ablation}/{name}") as stage:
+        stage.facts["member"] = chosen.model_dump()
         space = _space(stage, chosen)
         if name == "ours" and run.params.ablation.of(run.params.retrain) == run.params.retrain:
             network, facts = _main_run(stage)
@@ -113,7 +162,10 @@ def _trained(stage: Stage, chosen: Member, space: Space) -> tuple[nn.Module, dic
     params = stage.run.params.ablation.of(stage.run.params.retrain)
     crops = stages.crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
     network = _network(stage, chosen, genotype)
-    found.write(stage.output("loss.yaml"))
+    if isinstance(space, MBLLENSpace):
+        facts["divided_by"] = dict(zip(space.weighed, space.scales.tolist(), strict=True))
+    else:
+        found.write(stage.output("loss.yaml"))
     part = stage.part("train")
     best, history = training.train_restorer(
         part, params, network, space, found, crops, stages.pictures(stage, "validation")

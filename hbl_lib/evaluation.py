@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import images, metrics, modes, pairs, perceptual
 from .baselines import CLASSICAL
+from .config import ROOT
 from .data import Pictures
 from .errors import KitError
 from .perceptual import LPIPS
@@ -24,7 +26,7 @@ from .progress import Progress
 from .runs import Stage
 
 MACS_AT = (400, 600)
-MAIN = ("degraded", "color_matrix", "restored")  # the others stand under "compared" in metrics.json
+TOP_ROWS = ("degraded", "color_matrix", "restored")  # the others stand under "compared" in metrics.json
 Method = Callable[[int, np.ndarray], np.ndarray]  # number and degraded picture, (H, W, 3) uint8 -> restored
 
 
@@ -54,6 +56,8 @@ def judge(stage: Stage, test: Pictures, methods: Mapping[str, Method]) -> list[d
         for name, restore in methods.items():
             restored = restore(index, degraded)
             scores[name] = metrics.score(restored, clear, lpips, valid)
+            if math.isinf(scores[name]["psnr"]):
+                raise KitError(f"{name}: {pair.degraded} is restored to the clear picture itself: its PSNR is infinite")
             if name != "degraded":
                 scores[name]["file"] = _file(name, pair)
                 images.write(stage.output(scores[name]["file"]), restored)
@@ -73,14 +77,14 @@ def _file(method: str, pair: pairs.Pair) -> str:
 
 def _nested(scores: Mapping[str, Any]) -> dict[str, Any]:
     """The main rows by name, the others under "compared"."""
-    found = {name: scores[name] for name in MAIN if name in scores}
-    others = {name: score for name, score in scores.items() if name not in MAIN}
+    found = {name: scores[name] for name in TOP_ROWS if name in scores}
+    others = {name: score for name, score in scores.items() if name not in TOP_ROWS}
     return found | ({"compared": others} if others else {})
 
 
 def score_of(metrics_file: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """A method's scores in a metrics file or one of its per_image; None where it has none."""
-    return metrics_file.get(name) if name in MAIN else metrics_file.get("compared", {}).get(name)
+    return metrics_file.get(name) if name in TOP_ROWS else metrics_file.get("compared", {}).get(name)
 
 
 def summary(test: Pictures, judged: list[dict[str, Any]], methods: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +94,7 @@ def summary(test: Pictures, judged: list[dict[str, Any]], methods: Mapping[str, 
     return {"protocol": protocol, **_nested(means), "per_image": judged}
 
 
-def folders(methods: str) -> dict[str, Path]:
+def parse_methods(methods: str) -> dict[str, Path]:
     """ "name=folder name='a folder'" as a mapping; quotes keep a space within a folder."""
     found: dict[str, Path] = {}
     told = KitError(f"METHODS {methods!r}: write name=folder or name='a folder', each name once")
@@ -100,24 +104,25 @@ def folders(methods: str) -> dict[str, Path]:
         raise told from None
     for word in words:
         name, _, folder = word.partition("=")
-        if not folder or name in found or not re.fullmatch(r"[\w.+-]+", name):
+        if not folder or name in found or not re.fullmatch(r"[A-Za-z][\w+-]*", name):
             raise told
-        if name in (*MAIN, *CLASSICAL):
+        if name in (*TOP_ROWS, "clear", *CLASSICAL):
             raise KitError(f"METHODS: the name '{name}' is taken; choose another")
-        found[name] = Path(folder).expanduser()
+        given = Path(folder).expanduser()
+        found[name] = given if given.is_absolute() or given.exists() else ROOT / given
     return found
 
 
-def given(folders: Mapping[str, Path], test: Pictures) -> dict[str, Method]:
+def restored_elsewhere(folders: Mapping[str, Path], test: Pictures) -> dict[str, Method]:
     """Restored pictures made elsewhere as methods: one folder a name, with a picture for every test picture.
 
     They are matched with the degraded pictures by name. A missing picture, or one of another size, is a KitError
     before anything is scored.
     """
-    return {name: _given(f"METHODS: {name}", Path(folder), test) for name, folder in folders.items()}
+    return {name: _from_folder(f"METHODS: {name}", Path(folder), test) for name, folder in folders.items()}
 
 
-def _given(where: str, folder: Path, test: Pictures) -> Method:
+def _from_folder(where: str, folder: Path, test: Pictures) -> Method:
     try:
         matched = pairs.match(folder, (test.root / test.pairs[0].degraded).parent)[0]
     except KitError as error:

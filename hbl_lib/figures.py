@@ -36,6 +36,7 @@ COLORS = {
     "1-DC": "#dadaeb",
     "3-DC": "#807dba",
 }
+DARK = ("3-C", "5-C", "3-2-DC", "3-2-RDC", "3-DC")  # operations whose colour needs white letters
 
 
 def show(figure: Figure, alt: str, photographs: bool = False) -> Html:
@@ -164,7 +165,7 @@ def genotype(found: Genotype) -> Figure:
                 axis.text(x + 0.44, top - 0.02, ("$R_u$", "$R_v$")[branch], ha="center", va="top", fontsize=9)
             for i, name in enumerate(names):
                 y = top - 0.45 - (i + (0 if tall else 0.42)) * 0.97
-                dark = name in ("5-C", "3-2-DC", "3-2-RDC", "3-C", "3-DC")
+                dark = name in DARK
                 axis.add_patch(
                     FancyBboxPatch(
                         (x + 0.06, y - 0.36),

@@ -94,6 +94,11 @@ def read_json(path: Path) -> Any:
         raise KitError(f"{path}: is not valid JSON: {error}") from None
 
 
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file in a folder, by name."""
+    return {path.name: sha256(path) for path in sorted(Path(folder).iterdir()) if path.is_file()}
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with open(path, "rb") as opened:

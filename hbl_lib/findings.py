@@ -136,6 +136,8 @@ def loss_sentences(
     weights: Mapping[str, Mapping[str, float]], whose: str, unresolved: Collection[str] = ()
 ) -> list[str]:
     """Figure 7a in words: each task's dominant term against the paper's, and whether the rest is near zero."""
+    if not weights:
+        return []
     rows = heat_map_claims(weights).itertuples()
     said = [_loss_sentence(r, weights[r.task], f"{_named(r.task, unresolved)}, {whose} weights") for r in rows]
     large = [

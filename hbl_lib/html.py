@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import pandas as pd
@@ -28,7 +29,7 @@ def shown(column: str, value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.{DIGITS.get(column, 4)}f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, Integral) and not isinstance(value, bool) else str(value)
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
@@ -48,7 +49,7 @@ def table_text(table: pd.DataFrame, links: str | None = None) -> str:
         text = shown(column, value)
         if column == links:
             return f"<td>{' '.join(_link(word) for word in text.split())}</td>"
-        return f'<td class="number">{text}</td>' if isinstance(value, (int, float)) else f"<td>{html.escape(text)}</td>"
+        return f'<td class="number">{text}</td>' if isinstance(value, Real) else f"<td>{html.escape(text)}</td>"
 
     head = "".join(f"<th>{html.escape(str(column))}</th>" for column in table.columns)
     rows = "".join(

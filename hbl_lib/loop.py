@@ -76,6 +76,6 @@ def _resume(stage: Stage, fingerprint: str, parts: Mapping[str, Stateful]) -> li
         return []
     for name, part in parts.items():
         part.load_state_dict(saved["parts"][name])
-    stage.resumed_at = len(saved["history"])
-    progress.say(f"{stage.name}: resumed at step {stage.resumed_at}")
+    stage.resumed[stage.name] = len(saved["history"])
+    progress.say(f"{stage.name}: resumed at step {stage.resumed[stage.name]}")
     return saved["history"]

@@ -22,7 +22,7 @@ METRICS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS"}
 PUBLISHED = {metric: f"published {heading}" for metric, heading in METRICS.items()}
 PUBLISHED_AS = {"udcp": "UDCP", "fusion": "Fusion"}  # classical methods that the paper's tables have too
 LOSSES, ARCHITECTURES = ablations.LOSSES, ablations.ARCHITECTURES
-MAIN = "05_evaluate"
+EVALUATION = "05_evaluate"
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ def replicas(folder: Path, seeds: Sequence[str]) -> list[Path]:
     return [folder, *(folder / f"seed_{seed}" for seed in seeds[1:])]
 
 
-def measured(folder: Path, seeds: Sequence[str], stage: str = MAIN) -> list[dict[str, Any]]:
+def measured(folder: Path, seeds: Sequence[str], stage: str = EVALUATION) -> list[dict[str, Any]]:
     """A stage's metrics for every seed; empty where any is missing, or, of a member, older than what it rests on."""
     of_seeds = replicas(folder, seeds)
-    if stage != MAIN and not all(ablations.finished(replica, stage) for replica in of_seeds):
+    if stage != EVALUATION and not all(ablations.finished(replica, stage) for replica in of_seeds):
         return []
     return [files.read_json(replica / stage / "metrics.json") for replica in of_seeds]
 
@@ -83,23 +83,29 @@ def published_scores(task: TaskParams) -> dict[str, dict[str, float]]:
         raise KitError(f"task {task.name}: {task.published_table} has no {error}") from None
 
 
-def _methods(task: TaskParams, main: dict[str, Any], equal_steps: bool) -> Iterator[Row]:
-    """The measured rows of Tables 2 to 4 in their order."""
-    ours = task.published_row
-    yield Row("degraded", stage=MAIN, key="degraded")
-    yield Row("colour matrix", stage=MAIN, key="color_matrix")
+def label_of(main: dict[str, Any]) -> str:
+    """What the main run's restorer is, by what its evaluation says of the search."""
+    return "HBL, searched here" if main["search"] == "here" else "HBL, published loss and genotype"
+
+
+def _main_methods(main: dict[str, Any]) -> Iterator[Row]:
+    """The rows of 05_evaluate but the last, in the order of Tables 2 to 4."""
+    yield Row("degraded", stage=EVALUATION, key="degraded")
+    yield Row("colour matrix", stage=EVALUATION, key="color_matrix")
     for name, method in CLASSICAL.items():
-        yield Row(method.label, PUBLISHED_AS.get(name, ""), MAIN, name, method.made_for)
+        yield Row(method.label, PUBLISHED_AS.get(name, ""), EVALUATION, name, method.made_for)
     for name in main["given"]:
-        yield Row(f"{name} (restored elsewhere)", stage=MAIN, key=name)
+        yield Row(f"{name} (restored elsewhere)", stage=EVALUATION, key=name)
+
+
+def _member_methods(task: TaskParams, main: dict[str, Any], steps: int | None) -> Iterator[Row]:
+    """The rows that members of the ablations make, trained for `steps`; None: those of the main run."""
     yield Row("U-Net", stage=f"{LOSSES}/unet_default")
     yield Row("MBLLEN", "MBLLEN", f"{LOSSES}/mbllen_default")
     if "published" in ablations.members(ARCHITECTURES, task.name):
-        yield Row("HBL, published loss and genotype", ours, f"{ARCHITECTURES}/published")
-    if not equal_steps:
-        yield Row("HBL, searched here, trained as the three above", ours, f"{ARCHITECTURES}/ours")
-    searched = "searched here" if main["search"] == "here" else "published loss and genotype, main run"
-    yield Row(f"HBL, {searched}", ours, MAIN)
+        yield Row("HBL, published loss and genotype", task.published_row, f"{ARCHITECTURES}/published")
+    if steps not in (None, main["steps"]):
+        yield Row(f"{label_of(main)} ({steps} steps)", task.published_row, f"{ARCHITECTURES}/ours")
 
 
 def _scores(runs: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
@@ -115,14 +121,14 @@ def _cells(folder: Path, seeds: Sequence[str], row: Row) -> dict[str, Any]:
     """The measured part of a row; without the stage's files, a word on how to make them."""
     runs = measured(folder, seeds, row.stage) if row.stage else []
     if not runs:
-        return {"note": "not run: ABLATIONS=1 runs it"} if row.stage else {}
+        return {"note": "not run for these inputs and seeds: ABLATIONS=1 does"} if row.stage else {}
     paths = [replica / row.stage / "metrics.json" for replica in replicas(folder, seeds)]
     extra = {}
     if row.key == "restored":
         extra = {name: runs[0][name] for name in ("steps", "parameters")}
         extra["GMAC at 400x600"] = runs[0]["macs"]["count"] / 1e9
     where = {"measured on": tables.source(runs), "file": " ".join(str(p.relative_to(folder.parent)) for p in paths)}
-    key = row.key if row.key in evaluation.MAIN else f"compared.{row.key}"
+    key = row.key if row.key in evaluation.TOP_ROWS else f"compared.{row.key}"
     return _scores(runs, row.key) | extra | where | {"key": key}
 
 
@@ -152,33 +158,43 @@ def _columns(frame: pd.DataFrame) -> list[str]:
     return [column for column in order if column in frame and (column in kept or frame[column].notna().any())]
 
 
-def comparison(folder: Path, seeds: Sequence[str] = ("0",)) -> Table:
-    """Tables 2 to 4, the part of one task: every method published or measured."""
+def comparison(folder: Path, seeds: Sequence[str] = ("0",), with_members: bool = True) -> Table:
+    """Tables 2 to 4, the part of one task: every method published or measured; without the ablations' members if asked.
+
+    05_evaluate shows it without them: they may be at work beside it.
+    """
     task, runs = task_of(folder), measured(folder, seeds)
-    ours = measured(folder, seeds, f"{ARCHITECTURES}/ours")
-    equal = bool(ours) and ours[0]["steps"] == runs[0]["steps"]
-    frame = _side_by_side(folder, seeds, list(_methods(task, runs[0], equal)), published_scores(task))
+    rows = list(_main_methods(runs[0]))
+    if with_members:
+        ours = measured(folder, seeds, f"{ARCHITECTURES}/ours")
+        rows += _member_methods(task, runs[0], ours[0]["steps"] if ours else None)
+    rows.append(Row(label_of(runs[0]), task.published_row, EVALUATION))
+    frame = _side_by_side(folder, seeds, rows, published_scores(task))
     note = published(task.published_table).get("note") if task.published_table else None
-    return Table(frame, _caption(task, task.published_table, runs), tuple(filter(None, (note,))))
+    return Table(frame, _caption(task.published_table, task.title, runs), tuple(filter(None, (note,))))
 
 
 def architectures(folder: Path, seeds: Sequence[str] = ("0",)) -> Table:
     """Table 5: architectures under the found loss, each trained alike."""
     task = task_of(folder)
     members = ablations.members(ARCHITECTURES, task.name)
-    printed = published("table5") if task.name == "llie_lol" else {"rows": {}, "note": "The paper has it for LOL only."}
+    here = {"title": f"Searched and naively determined architectures, {task.title}", "rows": {}}
+    printed = published("table5") if task.name == "llie_lol" else here | {"note": "The paper has it for LOL only."}
     names = {name: member.label for name, member in members.items()}
     rows = [Row(label, label if label in printed["rows"] else "", f"{ARCHITECTURES}/{n}") for n, label in names.items()]
     frame = _side_by_side(folder, seeds, rows, printed["rows"]).drop(columns="made for", errors="ignore")
     runs = next(filter(None, (measured(folder, seeds, row.stage) for row in rows)), [])
+    search = folder / "03_architecture_search/metrics.json"
+    searched = not search.is_file() or files.read_json(search)["search"] == "here"
     notes = (
         printed["note"],
         "Multiply-accumulates by torch's counter, of the supernet with mixed kernels, as it runs here.",
+        *([] if searched else ["The main run skipped its searches: 'found' is the published loss and genotype."]),
         "Supernet: its weights trained with the mixture as drawn, nearly equal shares. Ours_a: loss and architecture "
         "searched together on the classification loss, trained with its own loss; 'HBL, as published' with the "
-        "published loss; all others with the loss found here.",
+        "published loss; all others with the loss found.",
     )
-    return Table(frame, _caption(task, "table5", runs), notes)
+    return Table(frame, _caption("table5", printed["title"], runs), notes)
 
 
 def losses(folder: Path, seeds: Sequence[str] = ("0",)) -> Table:
@@ -203,11 +219,17 @@ def losses(folder: Path, seeds: Sequence[str] = ("0",)) -> Table:
 
 
 def _basis(runs: Sequence[dict[str, Any]]) -> str:
-    return f"{tables.source(runs)}. Protocol: {runs[0]['protocol']}" if runs else "nothing yet"
+    if not runs:
+        return "nothing yet"
+    unmeasured = (
+        "" if runs[0]["restored"]["lpips"] is not None else " (not measured: AlexNet's weights are not at hand)"
+    )
+    first = "; parameters and multiply-accumulates of the first" if len(runs) > 1 else ""
+    return f"{tables.source(runs)}{first}. Protocol: {runs[0]['protocol']}{unmeasured}"
 
 
-def _caption(task: TaskParams, table: str, runs: Sequence[dict[str, Any]]) -> str:
-    head = f"{table.replace('table', 'Table ')}: {task.title}" if table else task.title
+def _caption(table: str, title: str, runs: Sequence[dict[str, Any]]) -> str:
+    head = f"{table.replace('table', 'Table ')}: {title}" if table else title
     return f"{head}. Published: on the paper's own test pictures. Measured: {_basis(runs)}"
 
 

@@ -19,14 +19,13 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from .errors import KitError
-from .figures import COLORS
+from .figures import COLORS, DARK
 from .findings import CLAIMED_OPERATIONS, NAMES, TERMS_SHOWN
 from .genotype import Genotype
 from .network import UNIT_LAYERS
 
 WIDTH = 9.0  # inches: at 110 dots an inch as wide as the report's page
 MARK = "#d55e00"
-DARK = ("3-C", "5-C", "3-2-DC", "3-2-RDC", "3-DC")  # operations whose colour needs white letters
 TERM_LABELS = TERMS_SHOWN | {"l1": r"$\ell_1$", "l2": r"$\ell_2$"}
 
 
@@ -89,8 +88,8 @@ def comparison(
     ratio = versions[clear].shape[0] / versions[clear].shape[1]
     side = max(1.4, min(WIDTH / columns, 2.2 / ratio))  # upright pictures would make the figure endless
     height = 3 * ratio * side + 0.6
-    figure = Figure(figsize=(max(4.5, columns * side), lines * height + 0.7), layout="constrained")
-    *parts, foot = figure.subfigures(lines + 1, 1, height_ratios=[height] * lines + [0.7])
+    figure = Figure(figsize=(max(4.5, columns * side), lines * height + 0.9), layout="constrained")
+    *parts, foot = figure.subfigures(lines + 1, 1, height_ratios=[height] * lines + [0.9])
     for line, part in enumerate(parts):
         axes = part.subplots(3, columns, squeeze=False)
         for axis in axes.flat:
@@ -188,7 +187,7 @@ def loss_heat_map(published: pd.DataFrame, measured: pd.DataFrame, unresolved: C
 def _box_largest(axis: Any, cells: pd.DataFrame, unresolved: Collection[str]) -> None:
     for row, (task, values) in enumerate(zip(cells.index, cells.to_numpy(), strict=True)):
         if np.isnan(values).all():
-            words = "search not resolved" if task in unresolved else "not searched"
+            words = "search not resolved" if task in unresolved else "not searched in this run"
             axis.text(len(values) / 2, row + 0.5, words, ha="center", va="center", fontsize=10)
         else:
             corner = int(np.nanargmax(values)), row

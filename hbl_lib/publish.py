@@ -11,7 +11,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import evaluation, files, findings, html, images, paper, paper_figures, perceptual
+from . import ablations, evaluation, files, findings, html, images, paper, paper_figures, perceptual
 from .baselines import CLASSICAL
 from .config import TaskParams
 from .genotype import Genotype
@@ -50,6 +50,10 @@ def tables(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> 
     weights = loss_weights(profile_folder, tasks)
     frames = {"published": weights[0], "measured": weights[1]}
     shares = pd.concat(frames, names=["source", "task"]).reset_index()
+    here = (shares["source"] == "measured").to_numpy()
+    shares.loc[here, "resolved"] = [task not in weights[2] for task in shares.loc[here, "task"]]
+    shares.loc[here, "file"] = [f"{task}/02_loss_search/loss.yaml" for task in shares.loc[here, "task"]]
+    shares.loc[here, "key"] = "weights"
     found["figure7"] = Table(shares, "Figure 7a: softmax of the loss weights, TV and Laplacian left out")
     return found
 
@@ -58,13 +62,22 @@ def write_table(folder: Path, name: str, table: Table) -> list[Path]:
     """NAME.csv (every column, full precision), NAME.md and NAME.tex (rounded, with caption and notes)."""
     shown = html.as_text(paper.shown_columns(table))
     markdown = shown.to_markdown(index=False, disable_numparse=True)
-    latex = shown.drop(columns="file", errors="ignore").to_latex(
-        index=False, escape=True, caption=_escaped(table.caption), label=f"tab:{name}"
+    numeric = [
+        not isinstance(table.frame[c].dropna().iloc[0] if table.frame[c].notna().any() else 0.0, str) for c in shown
+    ]
+    latex = shown.drop(columns="file", errors="ignore")
+    latex = latex.to_latex(
+        index=False,
+        escape=True,
+        caption=_escaped(table.caption),
+        label=f"tab:{name}",
+        column_format="".join("r" if number else "l" for number, c in zip(numeric, shown, strict=True) if c != "file"),
     )
+    below = "".join(f"\\par\\footnotesize {_escaped(note)}\n" for note in table.notes)
     texts = {
         "csv": table.frame.to_csv(index=False),
         "md": "\n\n".join((table.caption, markdown, *table.notes)) + "\n",
-        "tex": latex + "".join(f"% {note}\n" for note in table.notes),
+        "tex": latex.replace("\\end{table}", f"{below}\\end{{table}}"),
     }
     for suffix, text in texts.items():
         files.write_text(folder / f"{name}.{suffix}", text)
@@ -72,12 +85,13 @@ def write_table(folder: Path, name: str, table: Table) -> list[Path]:
 
 
 def _escaped(text: str) -> str:
-    return "".join(f"\\{letter}" if letter in "_%&#$" else letter for letter in text)
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "_%&#${}" else c) for c in text)
 
 
-def versions(folder: Path, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def versions(folder: Path, index: int, with_members: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """A shown test picture under each method made for the task, and its scores, both by label (first seed)."""
-    main = files.read_json(folder / paper.MAIN / "metrics.json")
+    main = files.read_json(folder / paper.EVALUATION / "metrics.json")
     image, task = main["per_image"][index], paper.task_of(folder)
     stem = Path(image["degraded_file"]).stem
     pictures, scores = {}, {}
@@ -89,32 +103,33 @@ def versions(folder: Path, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
             scores.update({label: score} if score else {})
 
     def of_member(label: str, stage: str, name: str) -> None:
-        path = folder / stage / name / "metrics.json"
-        if path.is_file():
-            add(label, f"{stage}/{name}", "restored", files.read_json(path)["per_image"][index]["restored"])
+        member = f"{stage}/{name}"
+        if with_members and ablations.finished(folder, member):
+            judged = files.read_json(folder / member / "metrics.json")["per_image"]
+            add(label, member, "restored", judged[index]["restored"])
 
-    add("degraded", paper.MAIN, "degraded", image["degraded"])
-    add("colour matrix", paper.MAIN, "color_matrix", image["color_matrix"])
+    add("degraded", paper.EVALUATION, "degraded", image["degraded"])
+    add("colour matrix", paper.EVALUATION, "color_matrix", image["color_matrix"])
     for name, score in image["compared"].items():
         method = CLASSICAL.get(name)
         if method is None or method.made_for in ("any", task.degradation.replace("_", " ")):
-            add(method.label if method else name, paper.MAIN, name, score)
+            add(method.label if method else name, paper.EVALUATION, name, score)
     of_member("U-Net", paper.LOSSES, "unet_default")
     of_member("MBLLEN", paper.LOSSES, "mbllen_default")
     of_member("HBL, published", paper.ARCHITECTURES, "published")
-    add("HBL, searched here", paper.MAIN, "restored", image["restored"])
-    add("clear", paper.MAIN, "clear", None)
+    add(paper.label_of(main), paper.EVALUATION, "restored", image["restored"])
+    add("clear", paper.EVALUATION, "clear", None)
     return pictures, scores
 
 
-def comparisons(folder: Path) -> Iterator[tuple[str, Figure, str]]:
+def comparisons(folder: Path, with_members: bool = True) -> Iterator[tuple[str, Figure, str]]:
     """Figures 3 to 5, a figure for each test picture shown: name, figure, and alternative text."""
     task = paper.task_of(folder)
-    per_image = files.read_json(folder / paper.MAIN / "metrics.json")["per_image"]
+    per_image = files.read_json(folder / paper.EVALUATION / "metrics.json")["per_image"]
     base = FIGURE_OF.get(task.published_table)
     base = numbered(task, base) if base else f"figure_{task.name}"
     for number, index in enumerate(evaluation.shown(len(per_image)), 1):
-        pictures, scores = versions(folder, index)
+        pictures, scores = versions(folder, index, with_members)
         file = Path(per_image[index]["degraded_file"]).name
         alt = f"Test picture {file} in {len(pictures)} versions, each with a detail and its error map: "
         alt += "; ".join(_scored(label, scores.get(label)) for label in pictures)
@@ -132,9 +147,13 @@ def found_losses(profile_folder: Path, tasks: Sequence[str]) -> dict[str, FoundL
 
 
 def genotypes(profile_folder: Path, tasks: Sequence[str]) -> dict[str, Genotype]:
-    """The architectures searched here, by task (first seed)."""
+    """The architectures searched here by a search that is resolved, by task (first seed)."""
     folders = {task: profile_folder / task / "03_architecture_search" for task in tasks}
-    return {task: Genotype.read(folder / "genotype.yaml") for task, folder in folders.items() if _searched_here(folder)}
+    return {
+        task: Genotype.read(folder / "genotype.yaml")
+        for task, folder in folders.items()
+        if _searched_here(folder) and files.read_json(folder / "metrics.json")["resolved"]
+    }
 
 
 def _searched_here(folder: Path) -> bool:
@@ -172,28 +191,36 @@ def searched_results(profile_folder: Path, tasks: Sequence[str]) -> Iterator[tup
         f"Operations of the eight layers of HNU {UNIT_SHOWN} by task, published and measured",
     )
     for task in tasks:
-        yield features(profile_folder / task)
+        yield from features(profile_folder / task)
 
 
-def features(folder: Path) -> tuple[str, Figure, str]:
-    """Figure 8, one task: four channels of the layer found in VGG group 2, of a test picture and of its restoration."""
-    found = FoundLoss.read(folder / "02_loss_search" / "loss.yaml")
+def features(folder: Path) -> Iterator[tuple[str, Figure, str]]:
+    """Figure 8, one task: four channels of a layer of VGG group 2, of a test picture and of its restoration.
+
+    The layer selected here, and, where the trunk has VGG-19's layout, the one that the paper names.
+    """
+    task, found = paper.task_of(folder), FoundLoss.read(folder / "02_loss_search" / "loss.yaml")
     trunk = perceptual.feature_trunk()
-    layer = found.layers[findings.GROUP - 1] if found.trunk == trunk.name else trunk.groups[findings.GROUP - 1][-1]
+    layers = {}
+    if found.trunk == trunk.name:
+        layers[""] = (found.layers[findings.GROUP - 1], "selected here")
+    if trunk.groups == perceptual.VGG19_GROUPS and task.name in findings.CLAIMED_VGG_LAYER:
+        layers["_published"] = (findings.CLAIMED_VGG_LAYER[task.name], "the paper's")
     if trunk.name == "untrained":
         trunk = perceptual.untrained_trunk(width=1.0)  # the loss's own is too narrow to have these channels
-    pictures, _ = versions(folder, 0)
-    pair = [pictures[name] for name in ("degraded", "HBL, searched here")]
-    maps = [findings.features(trunk, layer, picture) for picture in pair]
-    task = paper.task_of(folder)
-    title = f"{paper.name_of(task)}: layer {layer} of '{trunk.name}'"
-    if trunk.name != "vgg19":
-        title += " (not VGG-19: shows the mechanism only)"
-    figure = paper_figures.feature_maps(*pair, *maps, findings.CHANNELS, title)
-    alt = (
-        f"{title}: channels {', '.join(map(str, findings.CHANNELS))} of a degraded test picture and of its restoration"
-    )
-    return f"figure8_{task.name}", figure, alt
+    main = files.read_json(folder / paper.EVALUATION / "metrics.json")["per_image"][0]
+    stem = Path(main["degraded_file"]).stem
+    pictures = folder / paper.EVALUATION / "pictures"
+    pair = [images.read(pictures / name / f"{stem}.png") for name in ("degraded", "restored")]
+    for suffix, (layer, whose) in layers.items():
+        maps = [findings.features(trunk, layer, picture) for picture in pair]
+        title = f"{paper.name_of(task)}: layer {layer} ({whose}) of '{trunk.name}'"
+        if trunk.name != "vgg19":
+            title += ", not VGG-19: the mechanism only"
+        figure = paper_figures.feature_maps(*pair, *maps, findings.CHANNELS, title)
+        channels = ", ".join(map(str, findings.CHANNELS))
+        alt = f"{title}: channels {channels} of a degraded test picture and of its restoration"
+        yield f"figure8_{task.name}{suffix}", figure, alt
 
 
 def figures(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> Iterator[tuple[str, Figure, str]]:

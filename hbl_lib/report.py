@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import ablations, figures, files, paper, publish, tables
+from . import ablations, figures, files, metrics, paper, publish, tables
 from .degradations import MODELS
 from .errors import KitError
 from .html import table_text
@@ -31,7 +31,8 @@ img, svg { max-width: 100%; height: auto; } img { background: white; }
 div.wide, .jp-OutputArea-output, .highlight, .jp-RenderedHTMLCommon { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; font-size: .9rem; margin: .6rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: left; }
-td a, td:first-child { white-space: nowrap; } td { min-width: 3.5rem; }
+td a { white-space: nowrap; } td { min-width: 3.5rem; }
+@media (min-width: 50rem) { td:first-child { white-space: nowrap; } }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 pre { font-size: .8rem; background: var(--soft); padding: .5rem; overflow: auto; max-height: 16rem; }
 details.code { margin: .3rem 0; } details.code > summary { cursor: pointer; font-size: .8rem; opacity: .7; }
@@ -113,7 +114,7 @@ def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = 
     rows = []
     for task in tasks:
         runs = paper.measured(profile_folder / task, seeds)
-        means = {label: tables.mean([run[name] for run in runs]) for name, label in tables.ROWS.items()}
+        means = {label: metrics.mean([run[name] for run in runs]) for name, label in tables.ROWS.items()}
         scores = {label: f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}" for label, mean in means.items()}
         rows.append({"task": paper.task_of(profile_folder / task).title, **scores, "source": tables.source(runs)})
     return pd.DataFrame(rows)
@@ -155,6 +156,13 @@ def table_html(table: paper.Table) -> str:
     return f"{table_text(paper.shown_columns(table), links='file')}{notes}"
 
 
+def _ablated(folder: Path, ablation: str) -> bool:
+    """Whether an ablation's notebook has run over members that are what they would be now."""
+    names = ablations.members(ablation, folder.name)
+    finished = all(ablations.finished(folder, f"{ablation}/{name}") for name in names)
+    return finished and (folder / ablation / f"{ablation}.ipynb").is_file()
+
+
 def task_html(folder: Path, seeds: Sequence[str]) -> str:
     """One task: notes, results, pictures, ablations, what ran, and its notebooks."""
     executed = [(stage, folder / stage / f"{stage}.ipynb") for stage in STAGES]
@@ -163,7 +171,7 @@ def task_html(folder: Path, seeds: Sequence[str]) -> str:
         raise KitError(
             f"{folder}: the executed notebook {missing[0]}.ipynb is missing. make reproduce runs them in order."
         )
-    executed += [(a, folder / a / f"{a}.ipynb") for a in ABLATIONS if (folder / a / f"{a}.ipynb").is_file()]
+    executed += [(a, folder / a / f"{a}.ipynb") for a in ABLATIONS if _ablated(folder, a)]
     links = "".join(f'<a href="#{folder.name}-{stage}">{stage}</a>' for stage, _ in executed)
     parts = "".join(f'<section id="{folder.name}-{stage}">{notebook_html(path)}</section>' for stage, path in executed)
     _, figure, alt = next(publish.comparisons(folder))

@@ -97,7 +97,7 @@ class Stage:
     folder: Path
     inputs: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)  # what else belongs into the manifest
-    resumed_at: int | None = None
+    resumed: dict[str, int] = field(default_factory=dict)  # loop -> the step it went on from
 
     def need(self, stage: str, file: str) -> Path:
         """The path of another stage's output; a missing one, or one of another run, says which notebook makes it."""
@@ -120,6 +120,11 @@ class Stage:
         code = [files.sha256(path) for path in sorted(Path(__file__).parent.rglob("*.py"))]
         facts = (self.run.params.model_dump(), str(self.run.device), sorted(self.inputs.items()), self.facts, code)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+    @property
+    def resumed_at(self) -> int | None:
+        """The step from which the last loop that was resumed went on."""
+        return next(reversed(self.resumed.values()), None)
 
     @property
     def checkpoint(self) -> Path:

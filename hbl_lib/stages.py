@@ -181,7 +181,9 @@ def evaluate(run: Run, methods: str = "") -> None:
         restorer = Restorer.load(stage.need("04_retrain", "restorer.safetensors"), genotype).to(run.device)
         retrained = files.read_json(stage.need("04_retrain", "metrics.json"))
         test = pictures(stage, "test")
-        elsewhere = evaluation.given(evaluation.folders(methods), test)
+        folders = evaluation.parse_methods(methods)
+        elsewhere = evaluation.restored_elsewhere(folders, test)
+        stage.facts["methods"] = {name: files.checksums(folder) for name, folder in folders.items()}
         matrix = color_matrix.fit(pictures(stage, "train", "search"))
         compared = {
             "degraded": lambda _, degraded: degraded,

@@ -16,7 +16,7 @@ from .embedded import DRAWN
 from .losses import FoundLoss, published_weights
 from .metrics import mean
 
-ROWS = {"degraded": "degraded", "color_matrix": "colour matrix", "restored": "HBL, searched here"}
+ROWS = {"degraded": "degraded", "color_matrix": "colour matrix", "restored": "HBL"}
 
 
 def source(runs: Sequence[dict[str, Any]]) -> str:
@@ -114,12 +114,31 @@ def written(folder: Path) -> pd.DataFrame:
 
 def _members(ablation: Path) -> dict[str, dict[str, Any]]:
     """The metrics of an ablation's members that have run."""
-    return {path.parent.name: files.read_json(path) for path in sorted(ablation.glob("*/metrics.json"))}
+    return {
+        path.parent.name: files.read_json(path.with_name("metrics.json"))
+        for path in sorted(ablation.glob("*/manifest.json"))
+    }
 
 
 def member_weights(ablation: Path) -> pd.DataFrame:
-    """The loss weights that each member was trained with."""
-    return pd.DataFrame({name: known.get("weights", {}) for name, known in _members(ablation).items()})
+    """The loss weights that each member was trained with, and by what MBLLEN's terms are divided."""
+    columns = {}
+    for name, known in _members(ablation).items():
+        columns[name] = known.get("weights", {})
+        columns |= {f"{name}, divided by": known["divided_by"]} if "divided_by" in known else {}
+    return pd.DataFrame(columns)
+
+
+def member_searches(ablation: Path) -> pd.DataFrame:
+    """How far the members' own loss searches moved, and whether they are resolved."""
+    rows = []
+    for name, known in _members(ablation).items():
+        if "search" in known:
+            found = known["search"]
+            far = max(found["moved"], key=lambda term: abs(found["moved"][term]))
+            row = {"member": name, "moved most": far, "by": found["moved"][far]}
+            rows.append(row | {"resolved": found["resolved"], "saturated share": found["saturated_share"]})
+    return pd.DataFrame(rows)
 
 
 def members_written(ablation: Path) -> pd.DataFrame:

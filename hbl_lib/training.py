@@ -16,9 +16,8 @@ from . import inference, loop, metrics
 from .classifier import Classifier
 from .config import ClassifierParams, RetrainParams
 from .data import Crops, Pictures
-from .losses import FoundLoss, LossSpace
+from .losses import FoundLoss, Space
 from .progress import Progress
-from .restorer import Restorer
 from .runs import Stage, generator
 
 
@@ -72,7 +71,7 @@ class Best:
         self.psnr, self.step, self.weights = state["psnr"], state["step"], state["weights"]
 
 
-def validation_psnr(restorer: Restorer, pictures: Pictures) -> float:
+def validation_psnr(restorer: nn.Module, pictures: Pictures) -> float:
     """Mean PSNR over whole validation pictures, where they are valid."""
     scores = []
     for index in Progress("validation pictures restored", len(pictures)):
@@ -81,7 +80,7 @@ def validation_psnr(restorer: Restorer, pictures: Pictures) -> float:
     return float(np.mean(scores))
 
 
-def _optimizer(restorer: Restorer, params: RetrainParams) -> torch.optim.Optimizer:
+def _optimizer(restorer: nn.Module, params: RetrainParams) -> torch.optim.Optimizer:
     shared = {"lr": params.rate, "weight_decay": params.weight_decay, "fused": True}
     if params.optimizer == "adam":
         return torch.optim.Adam(restorer.parameters(), **shared)
@@ -91,8 +90,8 @@ def _optimizer(restorer: Restorer, params: RetrainParams) -> torch.optim.Optimiz
 def train_restorer(
     stage: Stage,
     params: RetrainParams,
-    restorer: Restorer,
-    space: LossSpace,
+    restorer: nn.Module,
+    space: Space,
     found: FoundLoss,
     crops: Crops,
     validation: Pictures,

@@ -4,10 +4,11 @@ import shutil
 
 import pytest
 
-from hbl_lib import ablations, checkpoint, config, files, loop, runs
+from hbl_lib import ablations, checkpoint, config, files, loop, runs, stages
 from hbl_lib.errors import KitError
 from hbl_lib.genotype import Genotype
 from hbl_lib.losses import FoundLoss
+from hbl_lib.runs import STAGES
 
 LOSSES, ARCHITECTURES = runs.ABLATIONS
 SEARCH = "03_architecture_search"
@@ -53,6 +54,7 @@ def test_a_member_cut_off_and_started_again_gives_the_same_bytes(results, monkey
     ablations.run_member(smoke(results), ARCHITECTURES, "synchronous")
     assert {name: (folder / name).read_bytes() for name in names} == undisturbed
     assert not list(folder.rglob("checkpoint.safetensors"))
+    assert files.read_json(folder / "manifest.json")["resumed_at_step"] == 2
 
 
 def test_members_train_alike_and_under_what_they_name(results):
@@ -82,10 +84,43 @@ def test_a_finished_member_is_kept_and_one_on_other_inputs_is_not(results):
     before = manifest.stat().st_mtime_ns
     ablations.run_members(run, ARCHITECTURES, ["1-C"])
     assert manifest.stat().st_mtime_ns == before
-    FoundLoss.read(run.output("02_loss_search", "loss.yaml"))
-    loss = run.output("02_loss_search", "loss.yaml")
-    loss.write_text(loss.read_text() + "# touched\n")
+    stages.loss_search(smoke(results, overrides="loss_search.beta_rate=0.4"))
     assert not ablations.finished(run.folder, member)
+
+
+@pytest.mark.parametrize("change", ["seed", "overrides", "definition"])
+def test_a_member_of_another_making_than_the_main_run_is_not_finished(results, tmp_path, monkeypatch, change):
+    run, member = smoke(results), f"{LOSSES}/unet_default"
+    ablations.run_member(run, LOSSES, "unet_default")
+    assert ablations.finished(run.folder, member)
+    if change == "definition":
+        text = (config.PARAMS / "ablations.yaml").read_text().replace("unet, loss: default", "unet, loss: found")
+        (tmp_path / "params/ablations.yaml").parent.mkdir()
+        (tmp_path / "params/ablations.yaml").write_text(text)
+        monkeypatch.setattr(ablations, "PARAMS", tmp_path / "params")
+    else:
+        other = {"seed": {"seed": 1}, "overrides": {"overrides": "retrain.rate=0.002"}}[change]
+        for name in STAGES[:5]:
+            stages.BY_NAME[name](smoke(results, **other))
+    assert not ablations.finished(run.folder, member)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{label: x, network: hbl, loss: found}", "an architecture goes with the network hbl"),
+        ("{label: x, network: hbl, loss: searched, architecture: 3-C}", "where the architecture is synchronous"),
+        ("{label: x, network: mbllen, loss: found}", "its loss is default or searched"),
+        ("{label: x, network: hbl, loss: found, architecture: 7-C}", "unknown operation '7-C'"),
+        ("{label: x, network: unett, loss: found}", "network"),
+        ("3", "07_architecture_ablation: mine"),
+    ],
+)
+def test_a_member_that_can_not_be_is_told(tmp_path, monkeypatch, line, told):
+    (tmp_path / "ablations.yaml").write_text(f"07_architecture_ablation:\n  mine: {line}\n")
+    monkeypatch.setattr(ablations, "PARAMS", tmp_path)
+    with pytest.raises(KitError, match=told):
+        ablations.members(ARCHITECTURES, "llie_lol")
 
 
 def test_a_wrong_member_names_the_nearest():
@@ -102,5 +137,5 @@ def test_the_members_are_those_of_the_paper():
     labels = [member.label for member in ablations.members(ARCHITECTURES, "llie_lol").values()]
     assert labels == ["Supernet", "1-C", "3-C", "1-RC", "3-RC", "Ours_a", "Ours", "HBL, as published"]
     trained = {name: config.load(name, "llie_lol") for name in ("quick", "paper")}
-    assert trained["quick"].ablation.of(trained["quick"].retrain).steps == 300
+    assert trained["quick"].ablation.of(trained["quick"].retrain).steps == 200
     assert trained["paper"].ablation.of(trained["paper"].retrain) == trained["paper"].retrain

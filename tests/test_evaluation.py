@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from hbl_lib import evaluation, files, images, runs
+from hbl_lib.config import ROOT
 from hbl_lib.data import Pictures
 from hbl_lib.errors import KitError
 from hbl_lib.genotype import Genotype
@@ -31,19 +32,22 @@ def test_macs_of_one_convolution_are_its_closed_form():
 
 
 def test_methods_are_names_with_folders():
-    found = evaluation.folders("mine=a/b other='c d'")
-    assert {name: str(folder) for name, folder in found.items()} == {"mine": "a/b", "other": "c d"}
-    assert evaluation.folders("") == {}
+    found = evaluation.parse_methods("mine=a/b other='c d'")
+    assert found == {"mine": ROOT / "a/b", "other": ROOT / "c d"}
+    assert evaluation.parse_methods("") == {}
 
 
-@pytest.mark.parametrize("methods", ["mine", "mine=", "=folder", "a=x a=y", "<b>=x", "lime=x", "restored=x", "a='x"])
+@pytest.mark.parametrize(
+    "methods",
+    ["mine", "mine=", "=folder", "a=x a=y", "<b>=x", "lime=x", "restored=x", "clear=x", ".=x", "a.b=x", "a='x"],
+)
 def test_methods_that_are_not_names_with_folders_are_refused(methods):
     with pytest.raises(KitError, match="METHODS"):
-        evaluation.folders(methods)
+        evaluation.parse_methods(methods)
 
 
 def test_restored_pictures_from_elsewhere_are_matched_by_name(test_pictures):
-    (method,) = evaluation.given({"mine": test_pictures.root / "mine"}, test_pictures).values()
+    (method,) = evaluation.restored_elsewhere({"mine": test_pictures.root / "mine"}, test_pictures).values()
     for index, number in enumerate((1, 3)):
         restored = method(index, test_pictures.pictures(index)[0])
         assert np.array_equal(restored, images.read(test_pictures.root / f"mine/{number}.png"))
@@ -53,12 +57,12 @@ def test_a_missing_restored_picture_or_one_of_another_size_is_named(test_picture
     mine = test_pictures.root / "mine"
     images.write(mine / "3.png", np.zeros((14, 19, 3), np.uint8))
     with pytest.raises(KitError, match=r"mine/3\.png is 19x14, but low/3\.png 20x14"):
-        evaluation.given({"mine": mine}, test_pictures)
+        evaluation.restored_elsewhere({"mine": mine}, test_pictures)
     (mine / "3.png").unlink()
     with pytest.raises(KitError, match=r"METHODS: mine: .* has no restored 3\.png"):
-        evaluation.given({"mine": mine}, test_pictures)
+        evaluation.restored_elsewhere({"mine": mine}, test_pictures)
     with pytest.raises(KitError, match=r"METHODS: mine: .*nowhere"):
-        evaluation.given({"mine": mine / "nowhere"}, test_pictures)
+        evaluation.restored_elsewhere({"mine": mine / "nowhere"}, test_pictures)
 
 
 def test_every_method_is_scored_and_its_pictures_are_kept(test_pictures, tmp_path):
@@ -77,3 +81,10 @@ def test_every_method_is_scored_and_its_pictures_are_kept(test_pictures, tmp_pat
     means = files.read_json(stage.folder / "metrics.json")
     assert evaluation.score_of(means, "mine")["psnr"] == np.mean([image["restored"]["psnr"] for image in judged])
     assert evaluation.score_of(means, "lime") is None
+
+
+def test_a_method_that_gives_the_clear_picture_is_refused(test_pictures, tmp_path):
+    run = runs.open_run(profile="smoke", results=str(tmp_path / "results"), device="cpu")
+    cheat = {"mine": lambda index, _: test_pictures.pictures(index)[1]}
+    with run.stage("05_evaluate") as stage, pytest.raises(KitError, match=r"mine: low/1\.png is restored to the clear"):
+        evaluation.judge(stage, test_pictures, cheat)

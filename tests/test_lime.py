@@ -73,3 +73,13 @@ def test_a_flat_grey_picture_is_raised_by_the_power_that_gamma_leaves():
     """T is the picture itself there, so R = y / y^0.8 = y^0.2."""
     flat = np.full((12, 16, 3), 30, np.uint8)
     assert np.abs(lime.lime(flat).astype(int) - round(255 * (30 / 255) ** 0.2)).max() == 0
+
+
+@pytest.mark.parametrize("shape", [(500, 741), (1, 400_000)])
+def test_a_large_picture_has_a_map_of_its_own_size(shape):
+    halves = np.where(np.arange(shape[1]) < shape[1] // 2, 60, 200).astype(np.uint8)  # nothing to smooth
+    picture = np.broadcast_to(halves[None, :, None], (*shape, 3)).copy()
+    found = lime.illumination_map(picture)
+    assert found.shape == shape
+    error = np.abs(found - halves / 255)
+    assert np.median(error) < 0.03 and (error > 0.1).mean() < 0.02

@@ -127,19 +127,25 @@ def test_a_replica_stays_in_its_tasks_folder(tmp_path, capsys):
     ("words", "told"),
     [
         (["--methods", "mine"], "METHODS 'mine': write name=folder"),
-        (["--methods", "mine=nowhere"], "METHODS: mine: nowhere: no such folder"),
+        (["--methods", "mine=nowhere"], "nowhere: no such folder"),
+        (["--overrides", "search=published", "--tasks", "derain"], "no published genotype for task 'derain'"),
         (["--methods", "mine=.", "--tasks", "uie sihr"], "METHODS are one task's, but TASKS names 2"),
     ],
 )
-def test_wrong_methods_are_told_before_the_first_stage(capsys, words, told):
+def test_what_would_stop_a_later_stage_is_told_before_the_first_stage(capsys, words, told):
     status, _, error = run(["check", "--profile", "smoke", *words], capsys)
     assert status == 1 and told in error
 
 
 def test_a_member_goes_with_an_ablation_alone(tmp_path, capsys):
-    for words in (["04_retrain", "--member", "3-C"], ["07_architecture_ablation"]):
+    wrong = {
+        ("04_retrain", "--member", "3-C"): "--member is for 06_loss_ablation and 07_architecture_ablation, not for 04",
+        ("07_architecture_ablation",): "07_architecture_ablation needs --member: supernet, 1-C, 3-C",
+        ("04_retrain", "--methods", "a=b"): "--methods is for 05_evaluate, not for 04_retrain",
+    }
+    for words, told in wrong.items():
         status, _, error = run(["stage", *words, "--profile", "smoke", "--results", tmp_path], capsys)
-        assert status == 1 and "--member goes with 06_loss_ablation and 07_architecture_ablation" in error
+        assert status == 1 and told in error
     assert list(tmp_path.iterdir()) == []
 
 

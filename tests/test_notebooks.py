@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hbl_lib import ablations, files
+from hbl_lib import ablations, files, findings
 from hbl_lib.runs import ABLATIONS, STAGES
 
 ROOT = Path(__file__).parent.parent
@@ -163,10 +163,21 @@ def test_every_measured_cell_of_every_table_stands_in_its_metrics_file(chain, ab
                         pd.isna(row[heading]) if missing else row[heading] == pytest.approx(sum(values) / len(values))
                     )
                     cells += not missing
+                if "difference (dB)" in row and not pd.isna(row["difference (dB)"]):
+                    assert row["difference (dB)"] == pytest.approx(row["PSNR (dB)"] - row["published PSNR (dB)"])
                 if not pd.isna(row.get("parameters", float("nan"))):
-                    assert row["parameters"] == files_[0]["parameters"]
+                    assert (row["parameters"], row["steps"]) == (files_[0]["parameters"], files_[0]["steps"])
                     assert row["GMAC at 400x600"] == pytest.approx(files_[0]["macs"]["count"] / 1e9)
     assert cells > 60
+
+
+def test_figure_7_holds_the_shares_of_the_found_losses(chain):
+    table = pd.read_csv(chain[0] / "tables/figure7.csv")
+    measured = table[table["source"] == "measured"]
+    assert set(measured["task"]) == set(TASKS)
+    for row in measured.to_dict("records"):
+        weights = files.read_yaml(chain[0] / row["file"])[row["key"]]
+        assert {term: row[term] for term in findings.TERMS_SHOWN} == pytest.approx(findings.shares(weights))
 
 
 def test_tables_2_and_5_hold_every_row_of_the_paper_and_every_method(ablated):

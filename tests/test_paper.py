@@ -2,7 +2,7 @@
 
 import pytest
 
-from hbl_lib import config, files, paper
+from hbl_lib import ablations, config, files, paper
 from hbl_lib.config import PARAMS
 
 SCORES = {"psnr": 17.0, "ssim": 0.5, "lpips": None}
@@ -58,14 +58,15 @@ def test_what_has_not_run_says_so_and_a_member_on_older_inputs_has_not(tmp_path)
     folder = tmp_path / "llie_lol"
     evaluated(folder, "llie_lol")
     member = folder / "06_loss_ablation/unet_default"
-    files.write_text(folder / "02_loss_search/loss.yaml", "old")
-    inputs = {"02_loss_search/loss.yaml": files.sha256(folder / "02_loss_search/loss.yaml")}
+    files.write_json(folder / "02_loss_search/manifest.json", {"outputs": {"loss.yaml": "old"}})
     files.write_json(member / "metrics.json", files.read_json(folder / "05_evaluate/metrics.json") | {"steps": 300})
-    files.write_json(member / "manifest.json", {"inputs": inputs})
+    facts = {"member": ablations.member("06_loss_ablation", "unet_default", "llie_lol").model_dump()}
+    manifest = {"parameters": config.load("quick", "llie_lol").model_dump(), "facts": facts}
+    files.write_json(member / "manifest.json", manifest | {"inputs": {"02_loss_search/loss.yaml": "old"}})
     rows = paper.comparison(folder).frame.set_index("method")
     assert rows.loc["U-Net", "steps"] == 300 and rows.loc["U-Net", "PSNR (dB)"] == 17.0
     assert rows.loc["MBLLEN", "note"].startswith("not run") and rows.loc["MBLLEN", "published SSIM"] == 0.7705
-    files.write_text(folder / "02_loss_search/loss.yaml", "new")
+    files.write_json(folder / "02_loss_search/manifest.json", {"outputs": {"loss.yaml": "new"}})
     assert paper.comparison(folder).frame.set_index("method").loc["U-Net", "note"].startswith("not run")
 
 

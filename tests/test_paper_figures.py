@@ -85,10 +85,10 @@ def test_heat_map_boxes_the_largest_and_tells_the_unresolved():
     boxes = [[patch.get_xy() for patch in axis.patches if isinstance(patch, Rectangle)] for axis in (left, right)]
     assert boxes == [[(0, 0), (3, 1), (4, 2), (3, 3)], [(0, 0), (4, 2)]]
     assert [label.get_text() for label in right.get_yticklabels()] == ["LOL", "MIT", "SIHR", "UIE"]
-    assert "search not resolved" in words and "not searched" in words and "0.36" in words
+    assert "search not resolved" in words and "not searched in this run" in words and "0.36" in words
     assert left.collections[0].get_clim() == right.collections[0].get_clim()
     _, words = drawn(paper_figures.loss_heat_map(table, pd.DataFrame()))
-    assert words.count("not searched") == 4
+    assert words.count("not searched in this run") == 4
 
 
 def test_searched_layers_stand_in_order_and_frame_the_claims():

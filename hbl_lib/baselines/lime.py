@@ -38,10 +38,14 @@ def illumination_map(degraded: np.ndarray) -> np.ndarray:
     pictures of more than `LARGEST` pixels the map is made from a reduced one, and enlarged.
     """
     height, width = degraded.shape[:2]
-    if (factor := math.sqrt(LARGEST / (height * width))) < 1:
-        small = cv2.resize(degraded, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        return cv2.resize(illumination_map(small), (width, height), interpolation=cv2.INTER_LINEAR)
-    brightest = degraded.max(axis=2) / 255
+    factor = min(1.0, math.sqrt(LARGEST / (height * width)))
+    size = max(1, int(width * factor)), max(1, int(height * factor))
+    reduced = cv2.resize(degraded, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(_refined(reduced.max(axis=2) / 255), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _refined(brightest: np.ndarray) -> np.ndarray:
+    """T of M, both (H, W)."""
     factors = splu(
         _normal_matrix(_weights(brightest, axis=0), _weights(brightest, axis=1)),
         permc_spec="MMD_AT_PLUS_A",  # with the next line: what SuperLU has for symmetric matrices
