@@ -241,7 +241,7 @@ def loss_bars(bars: pd.DataFrame) -> tuple[Figure, str]:
 
 
 def write_figure(folder: Path, name: str, figure: Figure) -> list[Path]:
-    """NAME.png and NAME.svg; the same figure gives the same bytes."""
+    """NAME.png and NAME.svg, without dates in them."""
     for suffix in ("png", "svg"):
         buffer = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": name}):
