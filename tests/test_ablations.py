@@ -8,7 +8,6 @@ from hbl_lib import ablations, checkpoint, config, files, loop, runs, stages
 from hbl_lib.errors import KitError
 from hbl_lib.genotype import Genotype
 from hbl_lib.losses import FoundLoss
-from hbl_lib.runs import STAGES
 
 LOSSES, ARCHITECTURES = runs.ABLATIONS
 SEARCH = "03_architecture_search"
@@ -28,15 +27,20 @@ def read(results, member):
     return files.read_json(smoke(results).folder / member / "metrics.json")
 
 
-@pytest.mark.parametrize("cut_after", [2, 5])  # in the search of three steps, in the training of two
-def test_a_member_cut_off_and_started_again_gives_the_same_bytes(results, monkeypatch, cut_after):
-    member = f"{ARCHITECTURES}/synchronous"
-    ablations.run_member(smoke(results), ARCHITECTURES, "synchronous")
-    folder = smoke(results).folder / member
+@pytest.fixture(scope="module")
+def undisturbed(finished_run, tmp_path_factory):
+    """What the member of the synchronous search leaves, by file."""
+    results = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(finished_run, results, dirs_exist_ok=True)
+    folder = ablations.run_member(smoke(results), ARCHITECTURES, "synchronous")
     names = ("metrics.json", "loss.yaml", "genotype.yaml", "search/history.json", "train/history.json")
-    undisturbed = {name: (folder / name).read_bytes() for name in names}
-    assert Genotype.read(folder / "genotype.yaml") != Genotype.read(smoke(results).output(SEARCH, "genotype.yaml"))
-    shutil.rmtree(folder)
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("cut_after", [2, 5])  # in the search of three steps, in the training of two
+def test_a_member_cut_off_and_started_again_gives_the_same_bytes(undisturbed, results, monkeypatch, cut_after):
+    member = f"{ARCHITECTURES}/synchronous"
+    folder = smoke(results).folder / member
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1)
     saves, save = [], checkpoint.save
 
@@ -52,9 +56,11 @@ def test_a_member_cut_off_and_started_again_gives_the_same_bytes(results, monkey
     assert not ablations.finished(smoke(results).folder, member)
     monkeypatch.setattr(checkpoint, "save", save)
     ablations.run_member(smoke(results), ARCHITECTURES, "synchronous")
-    assert {name: (folder / name).read_bytes() for name in names} == undisturbed
+    assert {name: (folder / name).read_bytes() for name in undisturbed} == undisturbed
     assert not list(folder.rglob("checkpoint.safetensors"))
     assert files.read_json(folder / "manifest.json")["resumed_at_step"] == 2
+    assert len(files.read_json(folder / "search/history.json")) == smoke(results).params.loss_search.steps
+    assert Genotype.read(folder / "genotype.yaml") != Genotype.read(smoke(results).output(SEARCH, "genotype.yaml"))
 
 
 def test_members_train_alike_and_under_what_they_name(results):
@@ -88,7 +94,7 @@ def test_a_finished_member_is_kept_and_one_on_other_inputs_is_not(results):
     assert not ablations.finished(run.folder, member)
 
 
-@pytest.mark.parametrize("change", ["seed", "overrides", "definition"])
+@pytest.mark.parametrize("change", ["parameters", "definition"])
 def test_a_member_of_another_making_than_the_main_run_is_not_finished(results, tmp_path, monkeypatch, change):
     run, member = smoke(results), f"{LOSSES}/unet_default"
     ablations.run_member(run, LOSSES, "unet_default")
@@ -99,9 +105,7 @@ def test_a_member_of_another_making_than_the_main_run_is_not_finished(results, t
         (tmp_path / "params/ablations.yaml").write_text(text)
         monkeypatch.setattr(ablations, "PARAMS", tmp_path / "params")
     else:
-        other = {"seed": {"seed": 1}, "overrides": {"overrides": "retrain.rate=0.002"}}[change]
-        for name in STAGES[:5]:
-            stages.BY_NAME[name](smoke(results, **other))
+        stages.retrain(smoke(results, overrides="retrain.rate=0.002"))
     assert not ablations.finished(run.folder, member)
 
 
