@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hbl_lib import perceptual, runs, stages
+from hbl_lib import checkpoint, loop, perceptual, runs, stages
 from hbl_lib.losses import LossSpace
 
 
@@ -46,3 +46,24 @@ def finished_run(tmp_path_factory):
     for stage in stages.BY_NAME.values():
         stage(runs.open_run(profile="smoke", results=str(results), device="cpu"))
     return results
+
+
+@pytest.fixture
+def cut_off(monkeypatch):
+    """cut_off(work, after): call `work`, which saves a checkpoint every step, and stop it at save number `after`."""
+
+    def run(work, after):
+        saves, save = [], checkpoint.save
+
+        def save_and_stop(path, tree):
+            save(path, tree)
+            saves.append(path)
+            if len(saves) == after:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(loop, "SAVE_EVERY_S", -1)
+            patch.setattr(checkpoint, "save", save_and_stop)
+            work()
+
+    return run

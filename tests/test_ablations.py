@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from hbl_lib import ablations, checkpoint, config, files, loop, runs, stages
+from hbl_lib import ablations, config, files, runs, stages
 from hbl_lib.errors import KitError
 from hbl_lib.genotype import Genotype
 from hbl_lib.losses import FoundLoss
@@ -38,23 +38,11 @@ def undisturbed(finished_run, tmp_path_factory):
 
 
 @pytest.mark.parametrize("cut_after", [2, 5])  # in the search of three steps, in the training of two
-def test_a_member_cut_off_and_started_again_gives_the_same_bytes(undisturbed, results, monkeypatch, cut_after):
+def test_a_member_cut_off_and_started_again_gives_the_same_bytes(undisturbed, results, cut_off, cut_after):
     member = f"{ARCHITECTURES}/synchronous"
     folder = smoke(results).folder / member
-    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1)
-    saves, save = [], checkpoint.save
-
-    def save_and_stop(path, tree):
-        save(path, tree)
-        saves.append(path)
-        if len(saves) == cut_after:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoint, "save", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        ablations.run_member(smoke(results), ARCHITECTURES, "synchronous")
+    cut_off(lambda: ablations.run_member(smoke(results), ARCHITECTURES, "synchronous"), cut_after)
     assert not ablations.finished(smoke(results).folder, member)
-    monkeypatch.setattr(checkpoint, "save", save)
     ablations.run_member(smoke(results), ARCHITECTURES, "synchronous")
     assert {name: (folder / name).read_bytes() for name in undisturbed} == undisturbed
     assert not list(folder.rglob("checkpoint.safetensors"))

@@ -23,24 +23,12 @@ def smoke(results, **options):
 
 @pytest.mark.parametrize("cut_after", [1, 2])
 @pytest.mark.parametrize("name", LOOPS)
-def test_a_stage_cut_off_and_started_again_gives_the_same_bytes(finished_run, tmp_path, monkeypatch, name, cut_after):
+def test_a_stage_cut_off_and_started_again_gives_the_same_bytes(finished_run, tmp_path, cut_off, name, cut_after):
     shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     folder = smoke(tmp_path).folder / name
     for path in folder.iterdir():
         path.unlink()
-    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1)  # a checkpoint every step
-    saves, save = [], checkpoint.save
-
-    def save_and_stop(path, tree):
-        save(path, tree)
-        saves.append(path)
-        if len(saves) == cut_after:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoint, "save", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        stages.BY_NAME[name](smoke(tmp_path))
-    monkeypatch.setattr(checkpoint, "save", save)
+    cut_off(lambda: stages.BY_NAME[name](smoke(tmp_path)), cut_after)
     assert {path.name for path in folder.iterdir()} == {".lock", "checkpoint.safetensors"}
     stages.BY_NAME[name](smoke(tmp_path))
     for file in LOOPS[name]:
