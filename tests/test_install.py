@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from hbl_lib import embedded, files
+from hbl_lib import ablations, embedded, files, runs
+from hbl_lib.baselines import CLASSICAL
 
 ROOT = Path(__file__).parent.parent
 
@@ -103,3 +104,31 @@ def test_every_result_in_the_readme_stands_in_a_committed_metrics_file():
             best = max(range(3), key=lambda i: measured[i][metric])
             bold = re.findall(r"\*\*(.+?)\*\*", cells[best])
             assert any(shown[best][place] in text for text in bold), name
+
+
+def test_every_ablation_in_the_readme_stands_in_a_committed_metrics_file():
+    section = (ROOT / "README.md").read_text().split("### The ablations")[1].split("\n## ")[0]
+    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in section.splitlines() if "|" in line]
+    told = {row[0]: row[1:] for row in rows}
+    folder = ROOT / "results/reference/quick-embedded"
+
+    def scores(found):
+        return f"{found['psnr']:.2f}, {found['ssim']:.3f}".replace(" 0.", " .")
+
+    def member(ablation, name):
+        return files.read_json(folder / ablation / name / "metrics.json")
+
+    losses, architectures = runs.ABLATIONS
+    for name, known in ablations.members(architectures, "llie_lol").items():
+        found = member(architectures, name)
+        cells = [f"{found['parameters']:,}", f"{found['macs']['count'] / 1e9:.2f}", scores(found["restored"])]
+        assert told[known.label] == cells, name
+    for model, name in (("U-Net", "unet"), ("MBLLEN", "mbllen")):
+        both = [scores(member(losses, f"{name}_{weights}")["restored"]) for weights in ("default", "searched")]
+        assert told[f"{model}, loss"] == both
+    ours = [member(*place)["restored"] for place in ((losses, "ours_default"), (architectures, "ours"))]
+    assert told["HBL, loss"] == [scores(found) for found in ours]
+    compared = files.read_json(folder / "05_evaluate/metrics.json")["compared"]
+    assert {name: told[method.label] for name, method in CLASSICAL.items()} == {
+        name: [scores(found)] for name, found in compared.items()
+    }
