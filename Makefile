@@ -12,28 +12,35 @@ ABLATIONS ?=
 METHODS   ?=
 PYTHON    ?= .venv/bin/python
 
-OPTIONS = profile=$(PROFILE) "tasks=$(TASKS)" "data=$(DATA)" "seeds=$(SEEDS)" device=$(DEVICE) "results=$(RESULTS)" "overrides=$(OVERRIDES)" \
-          "ablations=$(ABLATIONS)"
-CHECK   = --profile "$(PROFILE)" --tasks "$(TASKS)" --data "$(DATA)" --seeds "$(SEEDS)" --device "$(DEVICE)" --overrides "$(OVERRIDES)" --ablations "$(ABLATIONS)"
 READY   = $(if $(filter .venv/%,$(PYTHON)),.venv/ready)
 export PYTHONPATH := $(CURDIR)
-export HBL_METHODS := $(METHODS)
 
-.PHONY: help reproduce tables test lint lab clean
+# Settings travel by the environment: a shell would read quotes, blanks and backticks of a path as its own.
+SETTINGS = PROFILE TASKS DATA SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS METHODS
+$(foreach name,$(SETTINGS),$(eval export HBL_RUN_$(name) := $$($(name))))
+
+.PHONY: help reproduce tables test soak lint lab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 reproduce: $(READY)  ## run the chain (PROFILE= TASKS= ABLATIONS= DATA= METHODS= SEEDS= JOBS= DEVICE= RESULTS= OVERRIDES=)
-	@$(PYTHON) -m hbl_lib check $(CHECK)
-	@$(PYTHON) -m snakemake --cores $(JOBS) --quiet progress rules --rerun-incomplete --nolock --config $(OPTIONS)
-	@echo "$(RESULTS)/$(PROFILE)/report.html"
+	@$(PYTHON) -m hbl_lib check --profile "$$HBL_RUN_PROFILE" --tasks "$$HBL_RUN_TASKS" --data "$$HBL_RUN_DATA" \
+	  --seeds "$$HBL_RUN_SEEDS" --device "$$HBL_RUN_DEVICE" --overrides "$$HBL_RUN_OVERRIDES" \
+	  --ablations "$$HBL_RUN_ABLATIONS" --methods "$$HBL_RUN_METHODS"
+	@$(PYTHON) -m snakemake --cores "$$HBL_RUN_JOBS" --quiet progress rules --rerun-incomplete --nolock
+	@echo "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE/report.html"
 
 tables: $(READY)  ## write tables and figures anew from what runs left (PROFILE= TASKS= SEEDS= RESULTS=); trains nothing
-	@$(PYTHON) -m hbl_lib tables --profile "$(PROFILE)" --tasks "$(TASKS)" --seeds "$(SEEDS)" --results "$(RESULTS)"
+	@$(PYTHON) -m hbl_lib tables --profile "$$HBL_RUN_PROFILE" --tasks "$$HBL_RUN_TASKS" --seeds "$$HBL_RUN_SEEDS" \
+	  --results "$$HBL_RUN_RESULTS"
 
 test: $(READY)  ## run the tests
 	@$(PYTHON) -m pytest
+
+soak: $(READY)  ## run the tests that take long: kills, rubbish, and load, many times over
+	@$(PYTHON) -m pytest -m soak -n 0
+	@$(PYTHON) -m pytest tests/test_fuzz.py -n 0 --hypothesis-profile=soak
 
 lint: $(READY)  ## check style and formatting, notebooks too
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .

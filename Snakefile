@@ -4,6 +4,7 @@ Checkpoints are never declared as outputs: a failed rule would delete them, and 
 The executed notebook is written as a log, so that it stays when a stage fails, and copied beside the results at the end.
 """
 
+import hashlib
 import os
 import shlex
 import sys
@@ -11,18 +12,27 @@ from pathlib import Path
 
 import yaml
 
-PROFILE = config.get("profile") or "quick"
-TASKS = str(config.get("tasks") or "llie_lol llie_mit sihr uie").split()
-SEEDS = str(config["seeds"] if config.get("seeds") is not None else 0).split()
-RESULTS = config.get("results") or "results"
-DEFAULTS = {"data": "", "device": "auto", "overrides": ""}
-OPTIONS = {name: shlex.quote(str(value if config.get(name) is None else config[name])) for name, value in DEFAULTS.items()}
-METHODS = os.environ.get("HBL_METHODS", "")  # no config: Snakemake takes quotes off its values
+
+def setting(name, default=""):
+    """A setting of make's; no config, since Snakemake takes quotes off its values."""
+    return os.environ.get(f"HBL_RUN_{name}") or default
+
+
+PROFILE = setting("PROFILE", "quick")
+TASKS = setting("TASKS", "llie_lol llie_mit sihr uie").split()
+SEEDS = setting("SEEDS", "0").split()
+RESULTS = setting("RESULTS", "results")
+DATA, METHODS = setting("DATA"), setting("METHODS")
+OPTIONS = {
+    "data": shlex.quote(DATA),
+    "device": shlex.quote(setting("DEVICE", "auto")),
+    "overrides": shlex.quote(setting("OVERRIDES")),
+}
 FOLDER = f"{RESULTS}/{PROFILE}"
 # A run's folder in FOLDER: a task's own for the first seed, a replica of it for each further one.
 RUNS = {task if seed == SEEDS[0] else f"{task}/seed_{seed}": seed for task in TASKS for seed in SEEDS}
 # Ablations: {notebook: [members]}, each member a job of its own, and one more that shows them all; empty: none are run.
-MEMBERS = yaml.safe_load(Path("params/ablations.yaml").read_text()) if config.get("ablations") else {}
+MEMBERS = yaml.safe_load(Path("params/ablations.yaml").read_text()) if setting("ABLATIONS") else {}
 PUBLISHED = yaml.safe_load(Path("params/published/loss.yaml").read_text())["weights"]
 LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("params/published").glob("*.yaml")]))
 LIBRARY.append("params/ablations.yaml")
@@ -85,17 +95,26 @@ RUN = dict(
 )
 
 
+def state(paths):
+    """A parameter that changes with the files' names, sizes and times: a changed picture runs the stage again.
+
+    They are no inputs, since Snakemake reads <, { and line breaks of their names as its own.
+    """
+    found = sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.is_file())
+    return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
 def pictures(names):
-    """The files of the folder of pairs that a task works on; none for the embedded pictures."""
+    """The state of the folder of pairs that a task works on; the embedded pictures have none."""
     task = yaml.safe_load(Path(f"params/tasks/{task_of(names)}.yaml").read_text())
-    folder = Path(config.get("data") or task.get("data", "embedded")).expanduser()
-    return sorted(map(str, [*folder.glob("*/*"), *folder.glob("groups.json")]))
+    folder = Path(DATA or task.get("data", "embedded")).expanduser()
+    return state([*folder.glob("*/*"), *folder.glob("groups.json")])
 
 
-def restored_elsewhere():
-    """The pictures that METHODS names."""
+def restored_elsewhere(names):
+    """The state of the folders that METHODS names."""
     folders = [Path(word.partition("=")[2]).expanduser() for word in shlex.split(METHODS)]
-    return sorted(str(path) for folder in folders for path in folder.glob("*"))
+    return state(path for folder in folders for path in folder.glob("*"))
 
 
 wildcard_constraints:
@@ -119,7 +138,6 @@ for stage, (reads, _) in CHAIN.items():
             library=LIBRARY,
             parameters=of_run,
             earlier=[path for read in reads for path in made(read)],
-            pictures={"00_data": pictures, "05_evaluate": restored_elsewhere()}.get(stage, []),
         output:
             made(stage),
             notebook=f"{FOLDER}/{{run}}/{stage}/{stage}.ipynb",
@@ -128,6 +146,7 @@ for stage, (reads, _) in CHAIN.items():
         params:
             **RUN,
             methods=f"-r methods {shlex.quote(METHODS)}" if stage == "05_evaluate" else "",
+            pictures={"00_data": pictures, "05_evaluate": restored_elsewhere}.get(stage, ""),
         shell:
             OF_A_RUN + " {params.methods}" + KEEP
 

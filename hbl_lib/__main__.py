@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import config, data, files, pairs, runs, splits
 from .errors import KitError, nearest
-from .progress import say
+from .progress import printable, say
 
 if TYPE_CHECKING:
     from .restorer import Restorer
@@ -77,6 +76,8 @@ def _check(arguments: argparse.Namespace) -> int:
         say(run.describe())
         if seed == int(seeds[0]) and run.params.task.data != "embedded":
             params, found = run.params, pairs.require_sound(pairs.check(run.data_root))
+            if params.task.unseen:
+                pairs.require_unseen(run.data_root, config.located(params.task.unseen))
             splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
             data.require_large_enough(params, run.data_root, found)
     return 0
@@ -100,7 +101,9 @@ def _restore(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from . import metrics, perceptual
 
-    scores = metrics.score_folders(arguments.restored, arguments.clear, perceptual.lpips_metric())
+    metrics.protocol_of(arguments.protocol)
+    lpips = perceptual.lpips_metric()
+    scores = metrics.score_folders(arguments.restored, arguments.clear, lpips, arguments.protocol)
     for row in [*scores["per_image"], {"picture": f"mean of {scores['images']}", **scores["mean"]}]:
         lpips = "not measured" if row["lpips"] is None else f"{row['lpips']:.4f}"
         say(f"{row['picture']:40} {row['psnr']:7.2f} dB  SSIM {row['ssim']:.4f}  LPIPS {lpips}")
@@ -121,10 +124,23 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from . import verify
+
+    wrong = 0
+    for stage, count, problems in verify.verify(arguments.run):
+        say(f"{stage}: {count} files compared, {len(problems) or 'nothing'} wrong")
+        for problem in problems:
+            say(f"  {problem}")
+        wrong += len(problems)
+    say(f"{wrong} problem(s)" if wrong else "all is as it was recorded")
+    return 1 if wrong else 0
+
+
 def _tables(arguments: argparse.Namespace) -> int:
     from . import publish
 
-    folder = config.ROOT / Path(arguments.results).expanduser() / arguments.profile
+    folder = config.ROOT / config.expanded(arguments.results) / arguments.profile
     tasks = arguments.tasks.split()
     ran = [task for task in tasks if (folder / task / "05_evaluate/metrics.json").is_file()]
     for task in (task for task in tasks if task not in ran):
@@ -141,10 +157,24 @@ def _data_check(arguments: argparse.Namespace) -> int:
     say(found.describe())
     for size, count in pairs.sizes(found):
         say(f"  {count} of {size}")
+    for twins in found.twins:
+        say(f"  one scene: {twins}")
     for problem in found.problems:
         say(f"  wrong: {problem}")
     say(f"{len(found.problems)} problem(s)" if found.problems else "nothing wrong")
     return 1 if found.problems else 0
+
+
+def _data_overlap(arguments: argparse.Namespace) -> int:
+    found = pairs.between(arguments.folder, arguments.other)
+    for twins in found:
+        say(twins)
+    say(
+        f"{len(found)} pair(s) of pictures show the same"
+        if found
+        else "no picture of one shows what one of the other does"
+    )
+    return 1 if found else 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -177,6 +207,8 @@ def parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="score one folder of pictures against another")
     evaluate.add_argument("restored", type=Path)
     evaluate.add_argument("clear", type=Path)
+    words = "rgb (default), y, uniform, zero_padded, ground_truth_mean: written out under the scores"
+    evaluate.add_argument("--protocol", default="rgb", help=words)
     evaluate.add_argument("--json", type=Path, help="write the scores to this file too")
     evaluate.set_defaults(act=_evaluate)
     export = commands.add_parser("export", help="write a run's restorer as one folder, with ONNX")
@@ -184,11 +216,13 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, required=True, help="the folder to make")
     export.add_argument("--no-onnx", action="store_true", help="leave the ONNX file out")
     export.set_defaults(act=_export)
+    verify = commands.add_parser("verify", help="compare the files of a run or bundle with its recorded checksums")
+    verify.add_argument("run", type=Path, help="folder of a run (results/PROFILE/TASK) or of a bundle")
+    verify.set_defaults(act=_verify)
     check = commands.add_parser("check", parents=[options], help="check parameters and data before a run")
     check.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
     check.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
-    given = os.environ.get("HBL_METHODS", "")  # from make, whose shell would take quotes off
-    check.add_argument("--methods", default=given, help="'name=folder ...', restored pictures to score")
+    check.add_argument("--methods", default="", help="'name=folder ...', restored pictures to score")
     check.add_argument("--ablations", default="", help="1: check params/ablations.yaml too")
     check.set_defaults(act=_check, replica="")
     tables = commands.add_parser("tables", help="write the paper's tables and figures from what runs left")
@@ -201,6 +235,10 @@ def parser() -> argparse.ArgumentParser:
     check = look.add_parser("check", help="say what a folder holds and what is wrong with it")
     check.add_argument("folder", type=Path)
     check.set_defaults(act=_data_check)
+    overlap = look.add_parser("overlap", help="find pictures of one folder in another, such as training and test sets")
+    overlap.add_argument("folder", type=Path)
+    overlap.add_argument("other", type=Path)
+    overlap.set_defaults(act=_data_overlap)
     return top
 
 
@@ -210,7 +248,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         return arguments.act(arguments)
     except KitError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         return 1
 
 

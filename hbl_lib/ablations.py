@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import ValidationError, model_validator
 from torch import nn
 
-from . import evaluation, files, inference, search, stages, training
+from . import evaluation, files, inference, manifest, search, stages, training
 from .baselines.mbllen import MBLLEN, MBLLENSpace
 from .baselines.unet import UNet
 from .classifier import Classifier
@@ -94,19 +94,19 @@ def finished(folder: Path, name: str) -> bool:
     feature trunks of the main run's 04_retrain, where that has run.
     """
     ablation, _, last = name.partition("/")
-    if not (folder / name / "manifest.json").is_file():
+    if not (folder / name / manifest.NAME).is_file():
         return False
-    manifest = files.read_json(folder / name / "manifest.json")
-    chosen = members(ablation, manifest["parameters"]["task"]["name"]).get(last)
-    if chosen is None or manifest["facts"].get("member") != chosen.model_dump():
+    recorded = manifest.read(folder / name / manifest.NAME)
+    chosen = members(ablation, recorded["parameters"]["task"]["name"]).get(last)
+    if chosen is None or recorded["facts"].get("member") != chosen.model_dump():
         return False
-    main = folder / "04_retrain" / "manifest.json"
+    main = folder / "04_retrain" / manifest.NAME
     if main.is_file():
-        other = files.read_json(main)
-        trunks = all(manifest["facts"].get(term) == other["facts"].get(term) for term in ("vgg_term", "lpips_term"))
-        if not trunks or manifest["parameters"] != other["parameters"]:
+        other = manifest.read(main)
+        trunks = all(recorded["facts"].get(term) == other["facts"].get(term) for term in ("vgg_term", "lpips_term"))
+        if not trunks or recorded["parameters"] != other["parameters"]:
             return False
-    return all(_written(folder, file) == digest for file, digest in manifest["inputs"].items())
+    return all(_written(folder, file) == digest for file, digest in recorded["inputs"].items())
 
 
 def _written(folder: Path, file: str) -> str | None:
@@ -114,16 +114,16 @@ def _written(folder: Path, file: str) -> str | None:
     if (folder / file).is_file():
         return files.sha256(folder / file)
     stage, _, name = file.partition("/")
-    manifest = folder / stage / "manifest.json"
-    return files.read_json(manifest)["outputs"].get(name) if manifest.is_file() else None
+    path = folder / stage / manifest.NAME
+    return manifest.read(path)["outputs"].get(name) if path.is_file() else None
 
 
 def run_members(run: Run, ablation: str, names: Sequence[str]) -> None:
     """Run those of the members `names` that have not finished with these parameters, one after the other."""
     for name in names:
         done = finished(run.folder, f"{ablation}/{name}")
-        manifest = run.folder / ablation / name / "manifest.json"
-        if not done or files.read_json(manifest)["parameters"] != run.params.model_dump():
+        path = run.folder / ablation / name / manifest.NAME
+        if not done or manifest.read(path)["parameters"] != run.params.model_dump():
             run_member(run, ablation, name)
 
 
@@ -145,7 +145,7 @@ def run_member(run: Run, ablation: str, name: str) -> Path:
         facts["macs"] = evaluation.macs(network)
         stages.write_metrics(stage, len(test), facts | evaluation.summary(test, judged, methods))
         for loop in ("search", "train"):  # kept until here, so that a member cut off in training keeps its search
-            stage.part(loop).checkpoint.unlink(missing_ok=True)
+            stage.part(loop).forget()
     return run.folder / ablation / name
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from .errors import KitError
 from .files import write_atomically
 
-_TENSOR, _TREE = "$tensor", "$tree"
+_TENSOR, _TREE, _DIGEST = "$tensor", "$tree", "sha256"
 
 
 def _split(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -39,12 +40,25 @@ def _join(plain: Any, tensors: dict[str, torch.Tensor]) -> Any:
     return plain
 
 
-def save(path: Path, tree: dict[str, Any]) -> None:
-    """Write `tree` atomically: tensors as such, the rest as JSON in a tensor of bytes."""
+def save(path: Path, tree: dict[str, Any], before: Path | None = None) -> None:
+    """Write `tree` atomically: tensors as such, the rest as JSON in a tensor of bytes.
+
+    `before`: the name under which the file that `path` held until then is kept.
+    """
     tensors: dict[str, torch.Tensor] = {}
     text = json.dumps(_split(tree, tensors)).encode()
     tensors[_TREE] = torch.frombuffer(bytearray(text), dtype=torch.uint8)  # a header would have a length limit
-    write_atomically(path, lambda name: save_file(tensors, name))
+    content = to_bytes(tensors, {_DIGEST: _digest(tensors)})
+    write_atomically(path, lambda name: Path(name).write_bytes(content), before)
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over names and bytes: a damaged file is noticed, not only a torn one."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -55,8 +69,11 @@ def load(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as opened:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+            stored = (opened.metadata() or {}).get(_DIGEST)
+        if stored != _digest(tensors):
+            raise ValueError("its checksum is not that of its content")
         tree = _join(json.loads(tensors.pop(_TREE).numpy().tobytes()), tensors)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise KitError(
             f"{path}: not a readable checkpoint of this kit ({type(error).__name__}: {str(error)[:200]})"
         ) from None

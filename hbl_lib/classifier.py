@@ -55,7 +55,7 @@ class Classifier(nn.Module):
         classifier = cls(saved["network"])
         try:
             classifier.load_state_dict(saved["weights"])
-        except (RuntimeError, TypeError) as error:
+        except (RuntimeError, TypeError, AttributeError) as error:
             raise KitError(f"{path}: the weights do not fit {saved['network']}: {str(error)[:200]}") from None
         return classifier.eval().requires_grad_(False)
 

@@ -130,6 +130,7 @@ class TaskParams(Section):
         {}, description="of its parameters, [low, high], where not its own"
     )
     data: str = Field("embedded", description="'embedded', or a folder of pairs")
+    unseen: str = Field("", description="a folder of pictures that the data must not show, as of another set's test")
     published_table: str = Field("", description="where the paper's row for this task stands; empty: there is none")
     published_row: str = "Ours"
     published_prefix: str = ""
@@ -156,6 +157,9 @@ class Params(Section):
     profile: str
     seed: int = Field(ge=0)
     threads: int = Field(gt=0, description="torch threads; recorded, never derived from cores or jobs")
+    checkpoint_seconds: float = Field(
+        ge=0, description="at least so long between two checkpoints; no result hangs on it"
+    )
     search: Literal["here", "published"] = Field("here", description="published: take loss and genotype as published")
     task: TaskParams
     data: DataParams
@@ -165,6 +169,20 @@ class Params(Section):
     architecture_search: ArchitectureSearchParams
     retrain: RetrainParams
     ablation: AblationParams
+
+
+def expanded(text: str) -> Path:
+    """A path as a person writes it, ~ for the home folder."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise KitError(f"{text}: there is no such home folder") from None
+
+
+def located(text: str) -> Path:
+    """The file or folder that `text` names: where the caller stands, else counted from the project's folder."""
+    given = expanded(text)
+    return given if given.is_absolute() or given.exists() else ROOT / given
 
 
 def names(kind: str) -> list[str]:

@@ -64,10 +64,11 @@ class Crops:
 
     def __init__(self, pictures: Pictures, crop: int, seed: int, name: str, batch: int = 1):
         self.pictures, self.crop, self.seed, self.name, self.batch = pictures, crop, seed, name, batch
+        self.section = name.split("/")[0]  # of the parameters
         for index, pair in enumerate(pictures.pairs):
             height, width = pictures.pictures(index)[0].shape[:2]
             if min(height, width) < crop:
-                raise KitError(_too_small(pair, width, height, crop, name.split("/")[0]))
+                raise KitError(_too_small(pair, width, height, crop, self.section))
 
     def _one(self, index: int, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
         both = np.stack(self.pictures.pictures(index))  # (2, H, W, 3)
@@ -82,13 +83,21 @@ class Crops:
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: degraded and clear, (batch, 3, crop, crop). Every picture comes once an epoch."""
         drawn = generator(self.seed, self.name, "crop", step)
-        crops = []
+        degraded, clear = zip(*(self._one(index, drawn) for index in self._indices(step)), strict=True)
+        return torch.cat(degraded), torch.cat(clear)
+
+    def _indices(self, step: int) -> list[int]:
+        """Which pairs the batch of a step is cropped from."""
+        found = []
         for place in range(step * self.batch, (step + 1) * self.batch):
             epoch, position = divmod(place, len(self.pictures))
             order = torch.randperm(len(self.pictures), generator=generator(self.seed, self.name, "order", epoch))
-            crops.append(self._one(int(order[position]), drawn))
-        degraded, clear = zip(*crops, strict=True)
-        return torch.cat(degraded), torch.cat(clear)
+            found.append(int(order[position]))
+        return found
+
+    def names(self, step: int) -> str:
+        """The degraded pictures that the batch of a step is cropped from, in words."""
+        return ", ".join(self.pictures.pairs[index].degraded for index in self._indices(step))
 
 
 def require_large_enough(params: Params, root: Path, pairs: list[Pair]) -> None:

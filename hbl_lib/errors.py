@@ -14,6 +14,14 @@ class KitError(Exception):
         return [f"error: {self}"]
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a MemoryError or one of torch's RuntimeErrors says that memory ran out, on a CPU or a GPU."""
+    words = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest of `known`, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

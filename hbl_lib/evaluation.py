@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import images, metrics, modes, pairs, perceptual
 from .baselines import CLASSICAL
-from .config import ROOT
+from .config import located
 from .data import Pictures
 from .errors import KitError
 from .perceptual import LPIPS
@@ -94,6 +94,22 @@ def summary(test: Pictures, judged: list[dict[str, Any]], methods: Mapping[str, 
     return {"protocol": protocol, **_nested(means), "per_image": judged}
 
 
+def protocols(stage: Stage, test: Pictures, judged: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """{protocol: {"protocol", "degraded", "restored"}}: mean PSNR and SSIM under the protocols that others use."""
+    found = {}
+    for name in metrics.PROTOCOLS:
+        scores: dict[str, list[Any]] = {"degraded": [], "restored": []}
+        for index, image in enumerate(judged):
+            degraded, clear = test.pictures(index)
+            restored = images.read(stage.output(image["restored"]["file"]))
+            for method, picture in (("degraded", degraded), ("restored", restored)):
+                scores[method].append(metrics.score(picture, clear, valid=test.valid(index), protocol=name))
+        means = {method: metrics.mean(each) for method, each in scores.items()}
+        short = {method: {key: mean[key] for key in ("psnr", "ssim")} for method, mean in means.items()}
+        found[name] = {"protocol": metrics.PROTOCOLS[name].words, **short}
+    return found
+
+
 def parse_methods(methods: str) -> dict[str, Path]:
     """ "name=folder name='a folder'" as a mapping; quotes keep a space within a folder."""
     found: dict[str, Path] = {}
@@ -108,8 +124,7 @@ def parse_methods(methods: str) -> dict[str, Path]:
             raise told
         if name in (*TOP_ROWS, "clear", *CLASSICAL):
             raise KitError(f"METHODS: the name '{name}' is taken; choose another")
-        given = Path(folder).expanduser()
-        found[name] = given if given.is_absolute() or given.exists() else ROOT / given
+        found[name] = located(folder)
     return found
 
 

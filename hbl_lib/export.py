@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from . import files
+from . import files, manifest, verify
 from .errors import KitError
 from .restorer import Restorer
 
@@ -72,9 +72,9 @@ def bundle(run: Path, out: Path, with_onnx: bool = True) -> Path:
         raise KitError(f"{out}: is there already. Name a folder that is not, or remove it.")
     if not (run / "05_evaluate/manifest.json").is_file():
         raise KitError(f"{run}: not a finished run (results/PROFILE/TASK): no 05_evaluate/manifest.json in it")
-    manifests = {stage: files.read_json(run / stage / "manifest.json") for stage in ("04_retrain", "05_evaluate")}
-    for stage, manifest in manifests.items():
-        for name, digest in manifest["inputs"].items():
+    manifests = {stage: manifest.read(run / stage / manifest.NAME) for stage in ("04_retrain", "05_evaluate")}
+    for stage, recorded in manifests.items():
+        for name, digest in recorded["inputs"].items():
             if not (run / name).is_file() or files.sha256(run / name) != digest:
                 raise KitError(f"{run / name}: is not what {stage} has read. Run the stages after it again.")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -86,5 +86,6 @@ def bundle(run: Path, out: Path, with_onnx: bool = True) -> Path:
         files.write_yaml(folder / "task.yaml", manifests["04_retrain"]["parameters"]["task"])
         if with_onnx:
             onnx(Restorer.load(folder / "restorer.safetensors"), folder / "restorer.onnx")
+        files.write_json(folder / verify.BUNDLE, files.checksums(folder))
         folder.rename(out)
     return out

@@ -87,6 +87,11 @@ def confusion(table: dict[str, list[list[int]]], classes: Sequence[str]) -> Figu
     return figure
 
 
+def _over_steps(history: list[dict[str, Any]], key: str) -> np.ndarray:
+    """A value of each record; nan where the step was not taken."""
+    return np.array([record[key] for record in history], dtype=float)
+
+
 def loss_trajectory(history: list[dict[str, Any]], warmup: int) -> Figure:
     """All weights, their sum, the upper-level loss, and the size of the hypergradient, over the steps."""
     weights = pd.DataFrame([record["weights"] for record in history])
@@ -96,10 +101,10 @@ def loss_trajectory(history: list[dict[str, Any]], warmup: int) -> Figure:
     axes[0].legend(fontsize=7, ncols=2)
     axes[1].plot(weights.sum(1), color="#0072b2")
     axes[1].set(title="sum of the weights")
-    axes[2].semilogy([record["upper_loss"] for record in history], color="#d55e00")
+    axes[2].semilogy(_over_steps(history, "upper_loss"), color="#d55e00")
     axes[2].axhline(1e-3, color="gray", linestyle=":")
     axes[2].set(title="upper-level loss (dotted: saturated)")
-    axes[3].semilogy([max(record["hypergradient"], 1e-12) for record in history], color="#009e73")
+    axes[3].semilogy(np.maximum(_over_steps(history, "hypergradient"), 1e-12), color="#009e73")
     axes[3].set(title="size of the hypergradient")
     for axis in axes:
         axis.set_xlabel("step")
@@ -131,7 +136,7 @@ def operation_shares(history: list[dict[str, Any]]) -> Figure:
         axis.set(title=f"mean share, {part.upper()} layers", xlabel="step", ylabel="softmax(alpha)")
         axis.legend(fontsize=7, ncols=2)
     for key, style in (("upper_loss", "-"), ("lower_loss", "--")):
-        axes[2].semilogy([record[key] for record in history], style, label=key.replace("_", " "), linewidth=1.2)
+        axes[2].semilogy(_over_steps(history, key), style, label=key.replace("_", " "), linewidth=1.2)
     axes[2].set(title="image-quality loss", xlabel="step")
     axes[2].legend(fontsize=8)
     return figure
@@ -188,7 +193,7 @@ def genotype(found: Genotype) -> Figure:
 def training_curve(history: list[dict[str, Any]]) -> Figure:
     """Training loss (smoothed and raw) and validation PSNR over the steps."""
     figure, axes = _panels(2, 5, 3.2)
-    losses = pd.Series([record["loss"] for record in history])
+    losses = pd.Series(_over_steps(history, "loss"))
     axes[0].semilogy(losses, color="#b0b0b0", linewidth=0.7)
     axes[0].semilogy(losses.rolling(25, min_periods=1).mean(), color="#0072b2", linewidth=1.8)
     axes[0].set(title="training loss", xlabel="step")
@@ -201,7 +206,7 @@ def training_curve(history: list[dict[str, Any]]) -> Figure:
 def training_curves(histories: dict[str, list[dict[str, Any]]]) -> Figure:
     """Smoothed training losses over the steps, a line each; under losses of their own they don't compare."""
     figure, (axis,) = _panels(1, 8, 3.6)
-    frame = pd.DataFrame({name: pd.Series([r["loss"] for r in history]) for name, history in histories.items()})
+    frame = pd.DataFrame({name: pd.Series(_over_steps(history, "loss")) for name, history in histories.items()})
     sns.lineplot(
         frame.rolling(25, min_periods=1).mean(), ax=axis, palette=sns.color_palette("colorblind", len(frame.T))
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,14 @@ import yaml
 
 from .errors import KitError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-def write_atomically(path: Path, write: Callable[[str], None]) -> None:
-    """Call `write` with a temporary name beside `path`, flush it to disk, and rename it to `path`."""
+
+def write_atomically(path: Path, write: Callable[[str], None], before: Path | None = None) -> None:
+    """Call `write` with a temporary name beside `path`, flush it to disk, and rename it to `path`.
+
+    `before`: the name under which what `path` held until then is kept.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,10 +36,13 @@ def write_atomically(path: Path, write: Callable[[str], None]) -> None:
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.chmod(temporary, 0o644)
+        if before and path.exists():
+            os.replace(path, before)
         os.replace(temporary, path)
     except OSError as error:
+        hint = " Free some space and start again." if error.errno in FULL else ""
         raise KitError(
-            f"{path}: can't be written: {error.strerror or error}. What was there before is untouched."
+            f"{path}: can't be written: {error.strerror or error}. What was there before is untouched.{hint}"
         ) from None
     finally:
         Path(temporary).unlink(missing_ok=True)
@@ -48,16 +58,24 @@ def write_bytes(path: Path, data: bytes) -> None:
     write_atomically(path, lambda name: Path(name).write_bytes(data))
 
 
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn a file that is missing or can't be read into a KitError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise KitError(f"{path}: no such file") from None
+    except OSError as error:
+        raise KitError(f"{path}: can't be read: {error.strerror}") from None
+
+
 def read_text(path: Path) -> str:
     """Read UTF-8 text; a missing, unreadable or undecodable file is a KitError that names it."""
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise KitError(f"{path}: no such file") from None
+        with told(path):
+            return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise KitError(f"{path}: is not UTF-8 text") from None
-    except OSError as error:
-        raise KitError(f"{path}: can't be read: {error.strerror}") from None
 
 
 def write_yaml(path: Path, data: Any) -> None:
@@ -101,5 +119,5 @@ def checksums(folder: Path) -> dict[str, str]:
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
-    with open(path, "rb") as opened:
+    with told(path), open(path, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

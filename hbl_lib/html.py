@@ -39,6 +39,8 @@ def as_text(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _link(address: str) -> str:
     text = html.escape(address)
+    if ":" in address:  # no path of a run: a scheme, such as javascript
+        return text
     return f'<a href="{text}">{text}</a>'
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import KitError
 from .files import write_atomically
 
+LYING = (5, 6, 7, 8)  # EXIF's orientations that swap rows and columns
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -26,16 +27,22 @@ def told(path: Path) -> Iterator[None]:
         raise KitError(f"{path}: no such picture") from None
     except IsADirectoryError:
         raise KitError(f"{path}: is a folder; name the pictures in it") from None
+    except PermissionError:
+        raise KitError(f"{path}: can't be read: permission denied") from None
     except UnidentifiedImageError:
         raise KitError(f"{path}: not a picture that can be read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise KitError(f"{path}: the picture does not fit into the memory") from None
+    except KitError:
+        raise
+    except Exception as error:  # decoders raise every kind
         raise KitError(f"{path}: the picture is broken: {error}. Replace or remove it.") from None
 
 
 def read(path: Path) -> np.ndarray:
-    """Read an 8-bit picture as (H, W, 3) uint8 in RGB: RGB, grey, palette, or opaque RGBA.
+    """Read an 8-bit picture as (H, W, 3) uint8 in RGB, upright by EXIF: RGB, grey, palette, or opaque RGBA.
 
-    Other modes, 16 bits, transparency and broken files are KitErrors that name the file.
+    Other modes, 16 bits, transparency, animations and broken files are KitErrors that name the file.
     """
     with told(path), Image.open(path) as opened:
         if opened.mode not in ("RGB", "L", "P", "RGBA") or ";16" in str(opened.tile):
@@ -43,16 +50,16 @@ def read(path: Path) -> np.ndarray:
             raise KitError(f"{path}: a picture of {kind}; convert it to 8-bit RGB first")
         if opened.has_transparency_data and opened.convert("RGBA").getextrema()[3][0] < 255:
             raise KitError(f"{path}: a picture with transparent places; convert it to 8-bit RGB first")
-        return np.asarray(opened.convert("RGB"))
+        if (frames := getattr(opened, "n_frames", 1)) > 1 and opened.format != "MPO":  # cameras put previews there
+            raise KitError(f"{path}: {frames} pictures in one file (an animation?); save the one you want alone")
+        return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
 
 
 def size(path: Path) -> tuple[int, int]:
-    """(height, width) from the header alone."""
-    try:
-        with Image.open(path) as opened:
-            return opened.height, opened.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise KitError(f"{path}: not a picture that can be read: {error}") from None
+    """(height, width) from the header alone, of the upright picture."""
+    with told(path), Image.open(path) as opened:
+        lying = opened.getexif().get(ExifTags.Base.Orientation) in LYING
+        return (opened.width, opened.height) if lying else (opened.height, opened.width)
 
 
 def require_suffix(path: Path) -> None:

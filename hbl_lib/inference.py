@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from . import images, modes
-from .errors import KitError
+from .errors import KitError, out_of_memory
 from .progress import Progress
 
 
@@ -20,8 +20,8 @@ def _forward(restorer: nn.Module, degraded: Tensor) -> Tensor:
     """(1, 3, H, W) through the restorer, on its own device; a picture too large for the memory is a KitError."""
     try:
         return restorer(degraded.to(next(restorer.parameters()).device)).cpu()
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
             raise
         height, width = degraded.shape[-2:]
         raise KitError(

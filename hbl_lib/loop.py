@@ -1,4 +1,7 @@
-"""The one loop that classifier, searches and retraining run in: progress, history, checkpoints, resume."""
+"""The one loop that classifier, searches and retraining run in: progress, history, checkpoints, resume.
+
+It also holds what to do with a step that is not finite, and with one that does not fit into the memory.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import torch
+from torch import Tensor, nn
+
 from . import checkpoint, progress
-from .errors import KitError
+from .data import Crops
+from .errors import KitError, out_of_memory
 from .runs import Stage
 
-SAVE_EVERY_S = 15.0
+PATIENCE = 3  # steps in a row that may fail to be finite
 
 
 class Stateful(Protocol):
@@ -27,55 +34,123 @@ def cosine(step: int, steps: int, start: float, end: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * step / max(1, steps - 1))) / 2
 
 
+def not_finite(**values: Tensor | float) -> dict[str, str]:
+    """{} where all values are finite, else {"skipped": "loss is nan"}: then the step must not be taken."""
+    wrong = [
+        f"{name} is {value}"
+        for name, value in zip(values, map(_plain, values.values()), strict=True)
+        if not math.isfinite(value)
+    ]
+    return {"skipped": ", ".join(wrong)} if wrong else {}
+
+
+def number(value: Tensor | float) -> float | None:
+    """A plain number for a record; None where it is not finite."""
+    plain = _plain(value)
+    return plain if math.isfinite(plain) else None
+
+
+def _plain(value: Tensor | float) -> float:
+    return value.item() if isinstance(value, Tensor) else value
+
+
 def run(
     stage: Stage,
     steps: int,
     step: Callable[[int], dict[str, Any]],
     parts: Mapping[str, Stateful],
     note: Callable[[dict[str, Any]], str],
+    crops: Crops,
 ) -> list[dict[str, Any]]:
     """Call `step` for 0 .. steps - 1 and return what it returned, one record (plain values) a step.
 
-    `parts` are all that a step changes; they are checkpointed every few seconds. A checkpoint of the same parameters,
-    inputs and code is resumed; any other is overwritten. `note` words a record for the progress line.
+    `parts` are all that a step changes; they are checkpointed every `checkpoint_seconds`, and the checkpoint before
+    the last is kept. A checkpoint of the same parameters, inputs and code is resumed; any other is overwritten. `note`
+    words a record for the progress line; `crops` are what the steps see.
+
+    A step whose loss or gradient is not finite changes no part and says so in its record (`not_finite`); it is told
+    with its pictures, and after three in a row the loop stops with the state before them saved.
     """
-    history: list[dict[str, Any]] = []
     fingerprint = stage.fingerprint()
-    if stage.checkpoint.exists():
-        history = _resume(stage, fingerprint, parts)
+    history = _resume(stage, fingerprint, parts)
     shown = progress.Progress(stage.name, steps, start=len(history))
     saved = time.monotonic()
     for index in shown:
-        history.append(_finite(stage.name, index, step(index)))
-        shown.note(note(history[-1]))
-        if time.monotonic() - saved > SAVE_EVERY_S or index + 1 == steps:
-            states = {name: part.state_dict() for name, part in parts.items()}
-            checkpoint.save(stage.checkpoint, {"fingerprint": fingerprint, "history": history, "parts": states})
+        statistics = [(buffer, buffer.clone()) for buffer in _buffers(parts)]
+        history.append(_fitting(stage, index, step, crops))
+        if "skipped" in history[-1]:
+            with torch.no_grad():
+                for buffer, value in statistics:  # of a batch normalisation: a forward pass has changed them
+                    buffer.copy_(value)
+            history[-1]["skipped"] += f" on {crops.names(index)}"
+            progress.say(f"{stage.name}: step {index + 1} is not taken: {history[-1]['skipped']}")
+            _stop_in_time(stage, fingerprint, history, parts, crops)
+        else:
+            shown.note(note(history[-1]))
+        if time.monotonic() - saved >= stage.run.params.checkpoint_seconds or index + 1 == steps:
+            _save(stage, fingerprint, history, parts)
             saved = time.monotonic()
     return history
 
 
-def _finite(name: str, index: int, record: dict[str, Any]) -> dict[str, Any]:
-    for key, value in record.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise KitError(
-                f"{name}: step {index + 1}: {key} is {value}. The checkpoint before it is kept; lower the rate or the "
-                "clip of this stage (OVERRIDES) and start again."
-            )
-    return record
+def _buffers(parts: Mapping[str, Stateful]) -> list[Tensor]:
+    return [buffer for part in parts.values() if isinstance(part, nn.Module) for buffer in part.buffers()]
+
+
+def _fitting(stage: Stage, index: int, step: Callable[[int], dict[str, Any]], crops: Crops) -> dict[str, Any]:
+    """The record of a step; one that does not fit into the memory says which setting to lower."""
+    try:
+        return step(index)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        section = crops.section
+        raise KitError(
+            f"{stage.name}: step {index + 1}: out of memory on {stage.run.device}, with crops of "
+            f"{crops.batch}x3x{crops.crop}x{crops.crop}. Free memory and start again, which goes on from the last "
+            f"checkpoint, or lower {section}.crop (OVERRIDES={section}.crop={crops.crop // 2}), which starts anew."
+        ) from None
+
+
+def _save(stage: Stage, fingerprint: str, history: list[dict[str, Any]], parts: Mapping[str, Stateful]) -> None:
+    states = {name: part.state_dict() for name, part in parts.items()}
+    tree = {"fingerprint": fingerprint, "history": history, "parts": states}
+    tree |= {"resumes": stage.resumes.get(stage.name, []), "started": stage.first_start, "seconds": stage.seconds}
+    checkpoint.save(stage.checkpoint, tree, stage.checkpoint_before)
+
+
+def _stop_in_time(
+    stage: Stage, fingerprint: str, history: list[dict[str, Any]], parts: Mapping[str, Stateful], crops: Crops
+) -> None:
+    """After PATIENCE steps in a row that were not finite: save the state before them, and stop."""
+    last = history[-PATIENCE:]
+    if len(last) < PATIENCE or not all("skipped" in record for record in last):
+        return
+    _save(stage, fingerprint, history[:-PATIENCE], parts)
+    section, reasons = crops.section, "; ".join(record["skipped"] for record in last)
+    raise KitError(
+        f"{stage.name}: steps {len(history) - PATIENCE + 1} to {len(history)} were not finite and not taken: "
+        f"{reasons}. {stage.checkpoint} holds the state before them. Lower {section}.rate "
+        f"(OVERRIDES={section}.rate=...) and start again, or look at these pictures."
+    )
 
 
 def _resume(stage: Stage, fingerprint: str, parts: Mapping[str, Stateful]) -> list[dict[str, Any]]:
-    try:
-        saved = checkpoint.load(stage.checkpoint)
-    except KitError as error:
-        progress.say(f"{stage.name}: starting from the beginning: {error}")
-        return []
-    if saved.get("fingerprint") != fingerprint:
-        progress.say(f"{stage.name}: the checkpoint there belongs to other parameters, inputs or code; starting anew")
-        return []
-    for name, part in parts.items():
-        part.load_state_dict(saved["parts"][name])
-    stage.resumed[stage.name] = len(saved["history"])
-    progress.say(f"{stage.name}: resumed at step {stage.resumed[stage.name]}")
-    return saved["history"]
+    """The history in the newest checkpoint that can be read, its state put into the parts; [] where none fits."""
+    for path in filter(lambda path: path.exists(), (stage.checkpoint, stage.checkpoint_before)):
+        try:
+            saved = checkpoint.load(path)
+        except KitError as error:
+            progress.say(f"{stage.name}: can't go on from the last checkpoint: {error}")
+            continue
+        if saved.get("fingerprint") != fingerprint:
+            progress.say(
+                f"{stage.name}: the checkpoint there belongs to other parameters, inputs or code; starting anew"
+            )
+            return []
+        for name, part in parts.items():
+            part.load_state_dict(saved["parts"][name])
+        stage.resume(saved["resumes"], len(saved["history"]), saved["started"], saved["seconds"])
+        progress.say(f"{stage.name}: resumed at step {len(saved['history'])}")
+        return saved["history"]
+    return []

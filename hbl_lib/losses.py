@@ -23,6 +23,7 @@ from .perceptual import LPIPS, VGG19_GROUPS, Trunk
 TERMS = ("l1", "l2", "color", "ssim", "lpips", "vgg", "tv", "laplacian")
 PIXEL_TERMS = ("l1", "l2", "color", "ssim", "tv", "laplacian")
 MS_SSIM_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003
+LARGEST = 1e6  # a weight that is read; far above any that was found
 PUBLISHED = Path(__file__).parent.parent / "params/published/loss.yaml"
 
 
@@ -160,8 +161,8 @@ class FoundLoss:
                 raise KitError(f"{path}: weights: unknown term {term!r}.{nearest(str(term), TERMS)}")
         for term in TERMS:
             value = weights.get(term)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-                raise KitError(f"{path}: weights: {term} must be a finite number of at least 0, not {value!r}")
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LARGEST:
+                raise KitError(f"{path}: weights: {term} must be a finite number of at least 0, not {value!r:.40}")
         if not isinstance(data["layers"], list) or any(type(index) is not int for index in data["layers"]):
             raise KitError(f"{path}: layers: expected one layer index for each group")
         return cls({t: float(weights[t]) for t in TERMS}, tuple(data["layers"]), str(data["trunk"]))
@@ -218,7 +219,7 @@ class LossSpace(nn.Module):
         if shared:
             taps = self.lpips.taps
             return [self.lpips.distance([found[i] for i in taps], [reference[i] for i in taps]).mean(), *distances]
-        return [self.lpips(restored, clear).mean(), *distances] if lpips else distances
+        return [self.lpips.term(restored, clear).mean(), *distances] if lpips else distances
 
     def values(self, restored: Tensor, clear: Tensor) -> Tensor:
         """All l_i, (len(names),)."""

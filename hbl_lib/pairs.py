@@ -13,6 +13,7 @@ import numpy as np
 
 from . import files, images
 from .errors import KitError
+from .overlap import EQUAL, Look, alike, joined, pixels, words
 from .progress import Progress
 
 # Names of the two folders, degraded first; case does not matter.
@@ -85,6 +86,8 @@ class Listing:
     layout: tuple[str, str]
     pairs: list[Pair] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    settled: frozenset[str] = frozenset()  # scenes that groups.json names
+    twins: list[str] = field(default_factory=list)  # in words, pictures that show the same and became one scene
 
     def describe(self) -> str:
         """Layout, number of pairs and of scenes, in words."""
@@ -202,6 +205,7 @@ def listing(folder: Path) -> Listing:
     by_stem = _index(clear, found.problems)
     _index(degraded, found.problems)
     groups = _groups(folder, clear, found.problems)
+    found.settled = frozenset(groups.values())
     many = found.layout[0].lower() in ONE_CLEAR_FOR_MANY
     valid = {path.stem: f"{VALID}/{path.name}" for path in _pictures(folder / VALID)}
     clear_stems = {path.stem for path in clear}
@@ -229,24 +233,52 @@ def listing(folder: Path) -> Listing:
 
 
 def check(folder: Path) -> Listing:
-    """`listing`, with every picture decoded: broken ones, unsupported modes and sizes that differ become problems."""
+    """`listing`, with every picture decoded: broken ones, unsupported modes and sizes that differ become problems.
+
+    Pairs whose pictures show the same become one scene, so that no two lists share it.
+    """
     found = listing(folder)
     bordered = found.layout[0].lower() == "hazy"
-    for index in Progress(f"pairs of {folder.name} checked", len(found.pairs)):
+    looks: dict[int, tuple[str, Look]] = {}
+    for index in Progress(f"pairs of {found.folder.name} checked", len(found.pairs)):
         try:
-            found.pairs[index], faults = _examine(found.folder, found.pairs[index], bordered)
+            pictures = _read(found.folder, found.pairs[index])
+            found.pairs[index], faults = _examine(found.folder, found.pairs[index], bordered, *pictures)
+            looks[index] = (pixels(pictures[0]), Look.of(pictures[1]))
         except KitError as error:
             faults = [str(error).removeprefix(f"{found.folder}/")]
         found.problems += faults
     found.problems = list(dict.fromkeys(found.problems))
+    _join(found, looks)
     return found
 
 
-def _examine(folder: Path, pair: Pair, bordered: bool) -> tuple[Pair, list[str]]:
-    """Decode one pair: what is wrong with it, and the pair, with SOTS's border if that is why sizes differ."""
+def _join(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:
+    """One group for pairs that show the same; two that groups.json names only where their pixels are equal."""
+    indices, links = list(looks), {}
+    of_degraded, of_clear = [Look(looks[k][0]) for k in indices], [looks[k][1] for k in indices]
+    for side, known in (("clear", of_clear), ("degraded", of_degraded)):
+        for a, b, bits in alike(known, known):
+            one, other = found.pairs[indices[a]], found.pairs[indices[b]]
+            settled = bits != EQUAL and {one.group, other.group} <= found.settled
+            if a < b and one.group != other.group and not settled:
+                links[indices[a], indices[b]] = words(getattr(one, side), getattr(other, side), bits)
+    if links:
+        groups = joined([pair.group for pair in found.pairs], list(links))
+        found.pairs = [replace(pair, group=group) for pair, group in zip(found.pairs, groups, strict=True)]
+        found.twins = list(links.values())
+
+
+def _read(folder: Path, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     if pair.panels > 1 and images.size(folder / pair.degraded)[1] % pair.panels:
-        return pair, [f"{pair.degraded}: {pair.panels} pictures side by side must be equally wide"]
-    degraded, clear = pair.read(folder)
+        raise KitError(f"{pair.degraded}: {pair.panels} pictures side by side must be equally wide")
+    return pair.read(folder)
+
+
+def _examine(
+    folder: Path, pair: Pair, bordered: bool, degraded: np.ndarray, clear: np.ndarray
+) -> tuple[Pair, list[str]]:
+    """What is wrong with a pair, and the pair, with SOTS's border if that is why sizes differ."""
     larger = [b - a for a, b in zip(degraded.shape[:2], clear.shape[:2], strict=True)]
     if bordered and larger == [2 * BORDER] * 2:
         pair = replace(pair, border=BORDER)
@@ -265,6 +297,40 @@ def _examine(folder: Path, pair: Pair, bordered: bool) -> tuple[Pair, list[str]]
     return pair, faults
 
 
+def between(folder: Path, other: Path) -> list[str]:
+    """In words, which pictures of one folder show what one of the other shows; of pairs, the clear ones count."""
+    names, looks = zip(*(_looks(Path(place)) for place in (folder, other)), strict=True)
+    return [words(names[0][i], names[1][j], bits) for i, j, bits in alike(*looks)]
+
+
+def require_unseen(folder: Path, unseen: Path) -> None:
+    """Refuse data that shows what the pictures of the folder `unseen` show, such as those of another set's test."""
+    shown = between(folder, unseen)
+    if shown:
+        raise KitError(_several(f"{folder}: shows what must stay unseen (task.unseen); remove these pictures:", shown))
+
+
+def _several(head: str, lines: list[str]) -> str:
+    """A message with the first ten of its lines."""
+    more = [f"and {len(lines) - 10} more"] if len(lines) > 10 else []
+    return "\n  ".join([head, *lines[:10], *more])
+
+
+def _looks(folder: Path) -> tuple[list[str], list[Look]]:
+    """Names and looks of the clear pictures of a folder of pairs, or of the pictures in any other folder."""
+    try:
+        listed = {pair.clear: pair for pair in listing(folder).pairs}
+    except KitError:
+        listed = {path.name: None for path in _pictures(folder)}
+    if not listed:
+        raise KitError(f"{folder}: holds no pictures")
+    looks, pairs = [], list(listed.items())
+    for index in Progress(f"pictures of {folder} read", len(pairs)):
+        name, pair = pairs[index]
+        looks.append(Look.of(pair.read(folder)[1] if pair else images.read(folder / name)))
+    return [str(folder / name) for name in listed], looks
+
+
 def sizes(found: Listing) -> list[tuple[str, int]]:
     """How many pairs there are of each size ("600x400"), the most frequent first; unreadable pictures are left out."""
     counts: Counter[str] = Counter()
@@ -278,11 +344,9 @@ def sizes(found: Listing) -> list[tuple[str, int]]:
 def require_sound(found: Listing) -> list[Pair]:
     """The pairs, or one error that lists what is wrong."""
     if found.problems:
-        shown = "\n  ".join(found.problems[:10])
-        more = f"\n  and {len(found.problems) - 10} more" if len(found.problems) > 10 else ""
+        count = len(found.problems)
+        head = f"{found.folder}: {count} problem(s); mend or remove these files, nothing was used:"
         raise KitError(
-            f"{found.folder}: {len(found.problems)} problem(s); mend or remove these files, nothing was used:"
-            f"\n  {shown}{more}\n"
-            f"'python -m hbl_lib data check {found.folder}' lists them all."
+            f"{_several(head, found.problems)}\n'python -m hbl_lib data check {found.folder}' lists them all."
         )
     return found.pairs

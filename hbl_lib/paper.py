@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import ablations, evaluation, files, metrics, tables
+from . import ablations, evaluation, files, manifest, metrics, tables
 from .baselines import CLASSICAL
 from .config import PARAMS, TaskParams
 from .errors import KitError
@@ -60,7 +60,7 @@ def measured(folder: Path, seeds: Sequence[str], stage: str = EVALUATION) -> lis
 
 def task_of(folder: Path) -> TaskParams:
     """The task of results/PROFILE/TASK, as its runs recorded it."""
-    return TaskParams.model_validate(files.read_json(folder / "00_data" / "manifest.json")["parameters"]["task"])
+    return TaskParams.model_validate(manifest.read(folder / "00_data" / manifest.NAME)["parameters"]["task"])
 
 
 def published(table: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .config import ROOT
+from .config import ROOT, expanded
 from .errors import KitError
 from .files import sha256
 
@@ -101,6 +101,17 @@ class LPIPS(nn.Module):
         return torch.stack(distances).sum(0)
 
     def forward(self, restored: Tensor, clear: Tensor) -> Tensor:
+        """The metric. Values outside [0, 1], such as those of [-1, 1], are a KitError: they would score wrongly."""
+        for name, x in (("restored", restored), ("clear", clear)):
+            low, high = x.min().item(), x.max().item()
+            if not 0 <= low <= high <= 1:
+                raise KitError(
+                    f"LPIPS takes pictures in [0, 1], but the {name} one reaches from {low:.4g} to {high:.4g}"
+                )
+        return self.term(restored, clear)
+
+    def term(self, restored: Tensor, clear: Tensor) -> Tensor:
+        """The loss's term: what a network restores may leave the range."""
         with torch.no_grad():  # the clear picture never needs gradients
             reference = self.trunk.features(clear, self.taps)
         return self.distance(self.trunk.features(restored, self.taps), reference)
@@ -111,7 +122,7 @@ def _folder() -> Path | None:
     given = os.environ.get("HBL_WEIGHTS")
     if not given:
         return None
-    folder = ROOT / Path(given).expanduser()
+    folder = ROOT / expanded(given)
     if not folder.is_dir():
         raise KitError(f"HBL_WEIGHTS names {folder}, which is no folder. Correct or unset it.")
     return folder
@@ -122,7 +133,7 @@ def _find(file: str, download: bool) -> Path | None:
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     for folder in filter(None, (_folder(), cache)):
         if (folder / file).is_file():
-            return folder / file
+            return _require_sound(folder / file)
     if not download:
         return None
     from torchvision import models
@@ -138,6 +149,20 @@ def _find(file: str, download: bool) -> Path | None:
     except (OSError, RuntimeError):
         return None
     return cache / file
+
+
+def _require_sound(path: Path) -> Path:
+    """Refuse a .pth file whose SHA-256 does not begin with the eight digits in its name, which are torchvision's."""
+    prefix = path.stem.rpartition("-")[2]
+    if path.suffix == ".pth" and not sha256(path).startswith(prefix):
+        raise KitError(f"{path}: is damaged or another file: its SHA-256 does not begin with {prefix}. Fetch it again.")
+    return path
+
+
+def weight_file(name: str) -> Path | None:
+    """The file of the trunk "vgg19", "alex" or "squeeze", where it is at hand; other trunks have none."""
+    file = {"vgg19": VGG19_FILE, "alex": ALEXNET_FILE, "squeeze": SQUEEZE_FILE}.get(name)
+    return _find(file, download=False) if file else None
 
 
 def _load_features(layers: nn.Module, path: Path) -> None:

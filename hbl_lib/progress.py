@@ -43,7 +43,12 @@ class Progress:
                 said = now
 
 
+def printable(text: str) -> str:
+    """Text without control characters, by which a file's name could steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def say(text: str) -> None:
     """One plain line, shown at once."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")
     sys.stdout.flush()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import ablations, figures, files, metrics, paper, publish, tables
+from . import ablations, figures, files, manifest, metrics, paper, publish, tables
 from .degradations import MODELS
 from .errors import KitError
 from .html import table_text
@@ -46,9 +46,9 @@ def manifests(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     rows = []
     of_members = [f"{ablation}/{name}" for ablation in ABLATIONS for name in ablations.members(ablation, folder.name)]
     for replica, stage in itertools.product(paper.replicas(folder, seeds), (*STAGES, *of_members)):
-        path = replica / stage / "manifest.json"
+        path = replica / stage / manifest.NAME
         if path.is_file():
-            m = files.read_json(path)
+            m = manifest.read(path)
             rows.append(
                 {
                     "stage": stage,
@@ -204,7 +204,8 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
         "<h1>HBL: searched loss and architecture for image restoration</h1>"
         "<p>A rerun of Zhu, Ma, Fan and Liu, <i>Hierarchical Bilevel Learning with Architecture and Loss Search for "
         "Hadamard-based Image Restoration</i>, IJCAI 2022, from pictures to tables. Each measured row links to "
-        "the file that it comes from. First, PSNR and SSIM of every task, means over its test pictures.</p>"
+        "the file that it comes from. First, PSNR and SSIM of every task, means over its test pictures. Protocol: "
+        f"{html.escape(metrics.PROTOCOL)}.</p>"
         f"{table_text(overview(profile_folder, tasks, seeds))}<nav>{links}{SEARCHED_LINK}</nav>{body}</body></html>\n"
     )
     path = profile_folder / "report.html"

@@ -55,7 +55,7 @@ class Restorer(Network):
         restorer = cls(found)
         try:
             restorer.load_state_dict(saved["weights"])
-        except (RuntimeError, TypeError) as error:
+        except (RuntimeError, TypeError, AttributeError) as error:
             raise KitError(
                 f"{path}: the weights do not fit the genotype stored with them: {str(error)[:200]}"
             ) from None

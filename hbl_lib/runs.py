@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 
-from . import config, files
+from . import config, files, manifest
 from .config import ROOT, Params
-from .errors import KitError, nearest
+from .errors import KitError, nearest, out_of_memory
+from .progress import say
 
 STAGES = (
     "00_data",
@@ -42,7 +43,8 @@ PACKAGES = (
     "lpips",
     "pydantic",
 )
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT, CHECKPOINT_BEFORE = "checkpoint.safetensors", "checkpoint_before.safetensors"
+TORN = r"\..+\.[a-z0-9_]{8}(\.[a-z0-9]+)?"  # a temporary file of `files.write_atomically`
 REPLICA = r"([A-Za-z][A-Za-z0-9_.-]*)?"
 
 
@@ -97,7 +99,9 @@ class Stage:
     folder: Path
     inputs: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)  # what else belongs into the manifest
-    resumed: dict[str, int] = field(default_factory=dict)  # loop -> the step it went on from
+    resumes: dict[str, list[int]] = field(default_factory=dict)  # loop -> the steps that it went on from
+    earlier: list[tuple[str, float]] = field(default_factory=list)  # start and seconds of the runs that were cut off
+    start: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def need(self, stage: str, file: str) -> Path:
         """The path of another stage's output; a missing one, or one of another run, says which notebook makes it."""
@@ -108,7 +112,7 @@ class Stage:
 
     def output(self, name: str) -> Path:
         """Where to write an output."""
-        (self.folder / "manifest.json").unlink(missing_ok=True)
+        (self.folder / manifest.NAME).unlink(missing_ok=True)
         return self.folder / name
 
     def part(self, name: str) -> Stage:
@@ -118,17 +122,39 @@ class Stage:
     def fingerprint(self) -> str:
         """What a checkpoint must agree with to be resumed: parameters, device, inputs read so far, and the code."""
         code = [files.sha256(path) for path in sorted(Path(__file__).parent.rglob("*.py"))]
-        facts = (self.run.params.model_dump(), str(self.run.device), sorted(self.inputs.items()), self.facts, code)
+        params = self.run.params.model_dump(exclude={"checkpoint_seconds"})
+        facts = (params, str(self.run.device), sorted(self.inputs.items()), self.facts, code)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
+    def resume(self, before: list[int], step: int, started: str, seconds: float) -> None:
+        """Note that this loop goes on from `step`, as it did from the steps `before`, and what runs it goes on with."""
+        self.resumes[self.name] = [*before, step]
+        self.earlier.append((started, seconds))
+
     @property
-    def resumed_at(self) -> int | None:
-        """The step from which the last loop that was resumed went on."""
-        return next(reversed(self.resumed.values()), None)
+    def first_start(self) -> str:
+        """When the first of the runs began that this one goes on with; its own start where there are none."""
+        return min([started for started, _ in self.earlier] + [self.start.isoformat(timespec="seconds")])
+
+    @property
+    def seconds(self) -> float:
+        """At work so far, with the runs that this one goes on with, up to their last checkpoint."""
+        own = (datetime.now(UTC) - self.start).total_seconds()
+        return round(own + max((seconds for _, seconds in self.earlier), default=0.0), 1)
 
     @property
     def checkpoint(self) -> Path:
         return self.folder / CHECKPOINT
+
+    @property
+    def checkpoint_before(self) -> Path:
+        """The checkpoint before the last, for the case that the last can't be read."""
+        return self.folder / CHECKPOINT_BEFORE
+
+    def forget(self) -> None:
+        """Remove the checkpoints of a loop that has ended."""
+        for path in (self.checkpoint, self.checkpoint_before):
+            path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -144,8 +170,7 @@ class Run:
         """The folder of pairs: the embedded pictures as 00_data wrote them, or the folder the parameters name."""
         if self.params.task.data == "embedded":
             return self.folder / "00_data" / "pictures"
-        given = Path(self.params.task.data).expanduser()
-        return given if given.is_absolute() or given.exists() else ROOT / given
+        return config.located(self.params.task.data)
 
     def describe(self) -> str:
         """In words: profile, task, seed, and the device chosen."""
@@ -164,8 +189,8 @@ class Run:
 
         So no picture that is in the test list now can have been in the training list of an earlier stage.
         """
-        manifest = files.read_json(self.output(stage, "manifest.json"))
-        made, mine = manifest["parameters"], self.params
+        recorded = manifest.read(self.output(stage, manifest.NAME))
+        made, mine = recorded["parameters"], self.params
         stale = ""
         if made["seed"] != mine.seed:
             stale = f"with seed {made['seed']}, and this run has seed {mine.seed}"
@@ -174,7 +199,7 @@ class Run:
                 theirs, ours = made["task"].get(key), getattr(mine.task, key)
                 if not stale and theirs != ours:
                     stale = f"with the {key} '{theirs}', and this run has '{ours}'"
-        for name, digest in manifest["inputs"].items():
+        for name, digest in recorded["inputs"].items():
             if not stale and files.sha256(self.output(*name.split("/", 1))) != digest:
                 stale = f"from an earlier {name}"
         if stale:
@@ -187,31 +212,26 @@ class Run:
     def stage(self, name: str) -> Iterator[Stage]:
         """Lock the stage's folder, seed, and write its manifest at the end. A second run on it is refused."""
         folder = self.folder / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = open(folder / ".lock", "w")  # noqa: SIM115 (closed below)
-        except OSError as error:
-            raise KitError(f"{folder}: can't be written: {error.strerror}. Choose another results folder.") from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise KitError(
-                    f"{folder}: another run is at work there. Wait for it, or use another results folder."
-                ) from None
-            for torn in folder.rglob(f".{Path(CHECKPOINT).stem}.*"):  # of a run killed while it saved
-                torn.unlink()
+        with _locked(folder):
+            for torn in folder.rglob(".*"):  # of a run killed while it wrote
+                if re.fullmatch(TORN, torn.name):
+                    torn.unlink()
             torch.set_num_threads(self.params.threads)
             seed_everything(self.params.seed, name)
-            started = datetime.now(UTC)
             stage = Stage(self, name, folder)
-            yield stage
-            files.write_json(folder / "manifest.json", self._manifest(stage, started))
+            try:
+                yield stage
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                raise KitError(
+                    f"{name}: out of memory on {self.device}. Free memory, or take smaller pictures."
+                ) from None
+            files.write_json(folder / manifest.NAME, self._manifest(stage))
 
-    def _manifest(self, stage: Stage, started: datetime) -> dict[str, Any]:
-        ended = datetime.now(UTC)
+    def _manifest(self, stage: Stage) -> dict[str, Any]:
         found = (path for path in stage.folder.rglob("*") if path.is_file() and path.suffix != ".ipynb")
-        passing = (CHECKPOINT, "manifest.json")
+        passing = (CHECKPOINT, CHECKPOINT_BEFORE, manifest.NAME)
         outputs = sorted(path for path in found if not path.name.startswith(".") and path.name not in passing)
         return {
             "stage": stage.name,
@@ -223,11 +243,41 @@ class Run:
             "inputs": stage.inputs,
             "outputs": {str(path.relative_to(stage.folder)): files.sha256(path) for path in outputs},
             "facts": stage.facts,
-            "started": started.isoformat(timespec="seconds"),
-            "ended": ended.isoformat(timespec="seconds"),
-            "seconds": round((ended - started).total_seconds(), 1),
-            "resumed_at_step": stage.resumed_at,
+            "started": stage.first_start,
+            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": stage.seconds,
+            "resumes": stage.resumes,
         }
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a stage's folder, which dies with its process; what a killed one left in it is told."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "a+")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise KitError(f"{folder}: can't be written: {error.strerror}. Choose another results folder.") from None
+    with lock:
+        lock.seek(0)
+        holder = lock.read(200)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            whose = f" ({holder})" if holder else ""
+            raise KitError(
+                f"{folder}: another run is at work there{whose}. Wait for it, or use another results folder."
+            ) from None
+        if holder:
+            say(f"{folder}: the run before ({holder}) was cut off; this one goes on from what it saved")
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        lock.flush()
+        try:
+            yield
+        finally:
+            lock.truncate(0)
 
 
 def versions() -> dict[str, str]:
@@ -259,7 +309,7 @@ def open_run(
     params = config.load(profile, task, seed, data, overrides)
     if not re.fullmatch(REPLICA, replica):
         raise KitError(f"replica '{replica}': use letters, digits, '_', '-' and '.', beginning with a letter")
-    return Run(params, ROOT / Path(results).expanduser() / profile / task / replica, choose_device(device))
+    return Run(params, ROOT / config.expanded(results) / profile / task / replica, choose_device(device))
 
 
 def check_environment() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -94,23 +95,25 @@ def search_loss(
         found = estimate(values, coefficients, judged, weights, rate)
         upper.zero_grad()
         coefficients.backward(found.coefficients)
-        size = _norm(p.grad for p in beta.parameters())
-        if index >= params.warmup:
-            if alpha_rate:
-                for alpha, gradient in zip(alphas, torch.autograd.grad(judged(weights), alphas), strict=True):
-                    alpha.grad = gradient
-            upper.step()
-            beta.project()
-        _lower_step(lower, found.lower, rate, params.clip)
-        return {
-            **beta.snapshot(),
-            "upper_loss": found.upper_loss,
-            "lower_loss": float(coefficients.detach() @ found.values),
-            "hypergradient": size,
-        }
+        size, lower_loss = _norm(p.grad for p in beta.parameters()), float(coefficients.detach() @ found.values)
+        norms = {"hypergradient": size, "gradient": _norm(found.lower)}
+        if alpha_rate and index >= params.warmup:
+            for alpha, gradient in zip(alphas, torch.autograd.grad(judged(weights), alphas), strict=True):
+                alpha.grad = gradient
+            norms["gradient of alpha"] = _norm(alpha.grad for alpha in alphas)
+        skipped = loop.not_finite(upper_loss=found.upper_loss, lower_loss=lower_loss, **norms)
+        if not skipped:
+            if index >= params.warmup:
+                upper.step()
+                beta.project()
+            _lower_step(lower, found.lower, rate, params.clip)
+        numbers = {"upper_loss": found.upper_loss, "lower_loss": lower_loss, "hypergradient": size}
+        return {**beta.snapshot(), **{name: loop.number(value) for name, value in numbers.items()}, **skipped}
 
     parts = {"network": network, "beta": beta, "upper": upper, "lower": lower}
-    history = loop.run(stage, steps, step, parts, lambda r: f"L_C {r['upper_loss']:.4f}  L_Q {r['lower_loss']:.3f}")
+    history = loop.run(
+        stage, steps, step, parts, lambda r: f"L_C {r['upper_loss']:.4f}  L_Q {r['lower_loss']:.3f}", train
+    )
     return beta.found(), history
 
 
@@ -140,26 +143,39 @@ def search_architecture(
         return space(supernet(degraded), clear, found)
 
     def step(index: int) -> dict[str, Any]:
-        judged = loss(held_out, index)
+        judged, norms = loss(held_out, index), {}
+        before = copy.deepcopy([[alpha.detach() for alpha in alphas], upper.state_dict()])
         if index >= params.warmup:
             for alpha, gradient in zip(alphas, torch.autograd.grad(judged, alphas), strict=True):
                 alpha.grad = gradient
             upper.step()
+            norms["gradient of alpha"] = _norm(alpha.grad for alpha in alphas)
         trained = loss(train, index)
-        rate = loop.cosine(index, steps, params.rate, params.final_rate)
-        _lower_step(lower, torch.autograd.grad(trained, weights), rate, params.clip)
+        gradient = torch.autograd.grad(trained, weights)
+        norms["gradient"] = _norm(gradient)
+        skipped = loop.not_finite(upper_loss=judged, lower_loss=trained, **norms)
+        if skipped:
+            with torch.no_grad():
+                for alpha, value in zip(alphas, before[0], strict=True):
+                    alpha.copy_(value)
+            upper.load_state_dict(before[1])
+        else:
+            _lower_step(lower, gradient, loop.cosine(index, steps, params.rate, params.final_rate), params.clip)
         shares = supernet.shares()
         fcm = torch.cat((shares["encoder"], shares["decoder"])).mean(0)
         return {
-            "upper_loss": judged.item(),
-            "lower_loss": trained.item(),
+            "upper_loss": loop.number(judged),
+            "lower_loss": loop.number(trained),
             "hnu": dict(zip(HNU_OPERATIONS, shares["hnu"].mean((0, 1)).tolist(), strict=True)),
             "fcm": dict(zip(FCM_OPERATIONS, fcm.tolist(), strict=True)),
             "moved": [(a - b).abs().max().item() for a, b in zip(alphas, start, strict=True)],
+            **skipped,
         }
 
     parts = {"supernet": supernet, "upper": upper, "lower": lower}
-    history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['upper_loss']:.3f}, lower {r['lower_loss']:.3f}")
+    history = loop.run(
+        stage, steps, step, parts, lambda r: f"L_Q {r['upper_loss']:.3f}, lower {r['lower_loss']:.3f}", train
+    )
     return Genotype.derive(supernet), history
 
 
@@ -170,7 +186,9 @@ def loss_summary(history: list[dict[str, Any]], warmup: int) -> dict[str, Any]:
     first ten steps in which beta moves.
     """
     moved = {term: weight - 1.0 for term, weight in history[-1]["weights"].items()}
-    history = history[warmup:]
+    history = [record for record in history[warmup:] if "skipped" not in record]
+    if not history:
+        raise KitError("no step of the upper level was finite: lower loss_search.rate (OVERRIDES) and search again")
     sizes = [record["hypergradient"] for record in history]
     early = sorted(sizes[:10])[len(sizes[:10]) // 2]
     return {

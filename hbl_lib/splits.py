@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
+from pydantic import BaseModel, ValidationError
+
 from . import files
 from .errors import KitError
 from .pairs import Pair
@@ -41,15 +43,28 @@ def write(path: Path, root: Path, lists: dict[str, list[Pair]], source: str) -> 
     files.write_json(path, {"source": source, "lists": stored, "sha256": digests})
 
 
+class _Splits(BaseModel):
+    source: str
+    lists: dict[str, list[Pair]]
+    sha256: dict[str, str]
+
+
+def _read(path: Path) -> _Splits:
+    try:
+        found = _Splits.model_validate(files.read_json(path))
+    except ValidationError:
+        found = None
+    if found is None or set(found.lists) != set(LISTS):
+        raise KitError(f"{path}: not a list of splits. 00_data writes it.")
+    return found
+
+
 def read(path: Path) -> dict[str, list[Pair]]:
     """Read splits.json."""
-    try:
-        lists = files.read_json(path)["lists"]
-        return {name: [Pair(**pair) for pair in lists[name]] for name in LISTS}
-    except (KeyError, TypeError):
-        raise KitError(f"{path}: not a list of splits. 00_data writes it.") from None
+    lists = _read(path).lists
+    return {name: lists[name] for name in LISTS}
 
 
 def checksums(path: Path) -> dict[str, str]:
     """The SHA-256 of every file of the lists in splits.json."""
-    return files.read_json(path)["sha256"]
+    return _read(path).sha256

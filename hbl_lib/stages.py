@@ -12,6 +12,7 @@ from . import classifier as classifiers
 from . import embedded, evaluation, files, images, inference, metrics, pairs, perceptual, search, splits, training
 from .baselines import CLASSICAL, color_matrix
 from .classifier import Classifier
+from .config import located
 from .data import Crops, Pictures
 from .genotype import Genotype
 from .losses import FoundLoss, LossSpace
@@ -69,9 +70,9 @@ def write_metrics(stage: Stage, count: int, facts: dict[str, Any]) -> None:
 
 
 def finish(stage: Stage, history: list[dict[str, Any]]) -> None:
-    """Store the records of a finished loop; its checkpoint is no longer needed."""
+    """Store the records of a finished loop; its checkpoints are no longer needed."""
     files.write_json(stage.output("history.json"), history)
-    stage.checkpoint.unlink(missing_ok=True)
+    stage.forget()
 
 
 def data(run: Run) -> None:
@@ -86,11 +87,15 @@ def data(run: Run) -> None:
             files.write_json(stage.output(embedded.DRAWN), drawn)
         else:
             stage.output(embedded.DRAWN).unlink(missing_ok=True)
-        found = pairs.require_sound(pairs.check(run.data_root))
+        listed = pairs.check(run.data_root)
+        found = pairs.require_sound(listed)
+        if params.task.unseen:
+            pairs.require_unseen(run.data_root, located(params.task.unseen))
         dealt = splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
         source = "embedded" if params.task.data == "embedded" else "folder"
         splits.write(stage.output("splits.json"), run.data_root, dealt, source)
-        write_metrics(stage, len(found), {"source": source, "lists": {name: len(part) for name, part in dealt.items()}})
+        lists = {name: len(part) for name, part in dealt.items()}
+        write_metrics(stage, len(found), {"source": source, "lists": lists, "joined": listed.twins})
 
 
 def classifier(run: Run) -> None:
@@ -200,6 +205,7 @@ def evaluate(run: Run, methods: str = "") -> None:
             "macs": evaluation.macs(restorer),
             "given": list(elsewhere),
             **evaluation.summary(test, judged, compared),
+            "protocols": evaluation.protocols(stage, test, judged),
             "color_matrix_values": matrix.tolist(),
             "crop_against_whole": _crop_against_whole(stage, restorer, test, judged, retrained["crop"]),
         }

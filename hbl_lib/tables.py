@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import files
+from . import files, manifest
 from .config import Section, TaskParams
 from .degradations import MODELS
 from .embedded import DRAWN
@@ -49,6 +49,16 @@ def per_image(metrics: dict[str, Any]) -> pd.DataFrame:
             row |= {f"{ROWS[name]} PSNR": image[name]["psnr"], f"{ROWS[name]} SSIM": image[name]["ssim"]}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def protocols(metrics: dict[str, Any]) -> pd.DataFrame:
+    """The same pictures under every protocol: a row a method, a column a metric and protocol."""
+    rows = {}
+    for method in ("degraded", "restored"):
+        scores = {name.replace("_", " "): facts[method] for name, facts in metrics["protocols"].items()}
+        psnr = {f"PSNR {name}": s["psnr"] for name, s in scores.items() if name not in ("uniform", "zero padded")}
+        rows[ROWS[method]] = psnr | {f"SSIM {name}": s["ssim"] for name, s in scores.items()}
+    return pd.DataFrame(rows).T
 
 
 def parameters(section: Section) -> pd.DataFrame:
@@ -106,7 +116,7 @@ def found_loss(found: FoundLoss, summary: dict[str, Any], task: str) -> pd.DataF
 
 def written(folder: Path) -> pd.DataFrame:
     """What a stage wrote, from its manifest: file and the first digits of its SHA-256."""
-    outputs = files.read_json(folder / "manifest.json")["outputs"]
+    outputs = manifest.read(folder / manifest.NAME)["outputs"]
     shown = [{"file": name, "SHA-256": digest[:16]} for name, digest in outputs.items() if "/" not in name]
     nested = Counter(name.rsplit("/", 1)[0] for name in outputs if "/" in name)
     return pd.DataFrame(shown + [{"file": f"{name}/", "SHA-256": f"{count} files"} for name, count in nested.items()])
@@ -145,7 +155,7 @@ def members_written(ablation: Path) -> pd.DataFrame:
     """The metrics files of the members, with seconds and the first digits of their SHA-256."""
     rows = []
     for name in _members(ablation):
-        manifest = files.read_json(ablation / name / "manifest.json")
-        digest = manifest["outputs"]["metrics.json"][:16]
-        rows.append({"file": f"{name}/metrics.json", "seconds": float(manifest["seconds"]), "SHA-256": digest})
+        recorded = manifest.read(ablation / name / manifest.NAME)
+        digest = recorded["outputs"]["metrics.json"][:16]
+        rows.append({"file": f"{name}/metrics.json", "seconds": float(recorded["seconds"]), "SHA-256": digest})
     return pd.DataFrame(rows)

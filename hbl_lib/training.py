@@ -37,12 +37,15 @@ def train_classifier(stage: Stage, params: ClassifierParams, crops: Crops) -> tu
         optimizer.param_groups[0]["lr"] = loop.cosine(index, steps, params.rate, 0.0)
         optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
+        norm = nn.utils.get_total_norm(p.grad for p in classifier.parameters())
+        skipped = loop.not_finite(loss=loss, gradient=norm)
+        if not skipped:
+            optimizer.step()
         accuracy = (logits.argmax(1).cpu() == labels).float().mean().item()
-        return {"loss": loss.item(), "accuracy": accuracy}
+        return {"loss": loop.number(loss), "accuracy": accuracy, **skipped}
 
     parts = {"classifier": classifier, "optimizer": optimizer}
-    history = loop.run(stage, steps, step, parts, lambda r: f"loss {r['loss']:.3f}")
+    history = loop.run(stage, steps, step, parts, lambda r: f"loss {r['loss']:.3f}", crops)
     return classifier.eval(), history
 
 
@@ -117,17 +120,19 @@ def train_restorer(
         optimizer.zero_grad()
         loss = space(restorer(degraded), clear, found)
         loss.backward()
-        nn.utils.clip_grad_norm_(restorer.parameters(), params.clip)
-        optimizer.step()
-        if average and index >= int((1 - params.average) * steps):
+        norm = nn.utils.clip_grad_norm_(restorer.parameters(), params.clip)
+        skipped = loop.not_finite(loss=loss, gradient=norm)
+        if not skipped:
+            optimizer.step()
+        if average and not skipped and index >= int((1 - params.average) * steps):
             average.update_parameters(restorer)
-        record: dict[str, Any] = {"loss": loss.item()}
+        record: dict[str, Any] = {"loss": loop.number(loss), **skipped}
         if index in looks:
             record["validation_psnr"] = validation_psnr(best.network, validation)
             best.offer(record["validation_psnr"], index)
         return record
 
     parts = {"restorer": restorer, "optimizer": optimizer, "best": best} | ({"average": average} if average else {})
-    history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['loss']:.3f}{best.words()}")
+    history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['loss']:.3f}{best.words()}", crops)
     restorer.load_state_dict(best.weights)
     return best, history

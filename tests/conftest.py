@@ -1,16 +1,62 @@
 """Fixtures that several test files share."""
 
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
-from hbl_lib import checkpoint, loop, perceptual, runs, stages
+from hbl_lib import checkpoint, perceptual, runs, stages
 from hbl_lib.losses import LossSpace
+
+# Cases of each test in test_fuzz.py, of which there are 23: 400 in `make test`, 5,000 in `make soak`.
+UNHURRIED = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+settings.register_profile("test", max_examples=18, derandomize=True, **UNHURRIED)
+settings.register_profile("soak", max_examples=220, **UNHURRIED)
+settings.load_profile("test")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """The tensors here are small: a second thread gains nothing, and beside another job it costs a factor of 20."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def run():
+    """run(*words, **environment): a command in the project's folder; its exit status, and all that it said."""
+    root = Path(__file__).parent.parent
+
+    def call(*words, **environment):
+        done = subprocess.run(words, cwd=root, capture_output=True, text=True, env={**os.environ, **environment})
+        return done.returncode, done.stdout + done.stderr
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def make(run):
+    """make(results, *words): `make reproduce` on the smoke profile."""
+
+    def call(results, *words):
+        return run("make", "reproduce", "PROFILE=smoke", f"RESULTS={results}", f"PYTHON={sys.executable}", *words)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def plan(run):
+    """plan(**settings): what Snakemake would run with these settings of make on the smoke profile."""
+
+    def call(**settings):
+        given = {f"HBL_RUN_{name.upper()}": str(value) for name, value in {"profile": "smoke", **settings}.items()}
+        return run(sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--nolock", **given)[1]
+
+    return call
 
 
 @pytest.fixture
@@ -33,6 +79,24 @@ def no_weights(monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def weight_file(no_weights, monkeypatch, tmp_path):
+    """weight_file(constant, content): a weight file of this content, its name with the digits of its hash.
+
+    `constant` is the name of the file's name in hbl_lib.perceptual; the folder becomes HBL_WEIGHTS.
+    """
+
+    def write(constant, content):
+        stem = getattr(perceptual, constant).rpartition("-")[0]
+        path = tmp_path / f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+        path.write_bytes(content)
+        monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
+        monkeypatch.setattr(perceptual, constant, path.name)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def space(no_weights):
     """The loss space over the seeded untrained trunk."""
     trunk = perceptual.feature_trunk()
@@ -50,19 +114,18 @@ def finished_run(tmp_path_factory):
 
 @pytest.fixture
 def cut_off(monkeypatch):
-    """cut_off(work, after): call `work`, which saves a checkpoint every step, and stop it at save number `after`."""
+    """cut_off(work, after): call `work`, which at smoke saves a checkpoint every step, and stop it at save `after`."""
 
     def run(work, after):
         saves, save = [], checkpoint.save
 
-        def save_and_stop(path, tree):
-            save(path, tree)
+        def save_and_stop(path, tree, before=None):
+            save(path, tree, before)
             saves.append(path)
             if len(saves) == after:
                 raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(loop, "SAVE_EVERY_S", -1)
             patch.setattr(checkpoint, "save", save_and_stop)
             work()
 

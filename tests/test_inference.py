@@ -188,7 +188,7 @@ def test_a_bundle_is_whole_and_loads_with_one_call(hazy, tmp_path, capsys):
     words = ["export", "--run", str(hazy.folder), "--out", str(tmp_path / "bundle")]
     assert main(words) == 0
     bundle = tmp_path / "bundle"
-    assert {path.name for path in bundle.iterdir()} == {*export.PARTS, "task.yaml", "restorer.onnx"}
+    assert {path.name for path in bundle.iterdir()} == {*export.PARTS, "task.yaml", "restorer.onnx", "checksums.json"}
     assert files.read_yaml(bundle / "task.yaml")["degradation"] == "haze"
     one, other = Restorer.load(bundle), Restorer.load(hazy.folder)
     assert one.genotype == other.genotype == Genotype.read(bundle / "genotype.yaml")

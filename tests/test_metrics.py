@@ -98,3 +98,90 @@ def test_a_valid_mask_leaves_the_rest_out_of_every_metric(rng):
     assert metrics.ssim(restored, clear, np.ones((40, 60), bool)) == pytest.approx(metrics.ssim(restored, clear))
     valid[:, 25:] = False  # windows that reach past column 30 have no counterpart in the cut picture
     assert metrics.ssim(restored, clear, valid) == pytest.approx(metrics.ssim(restored[:, :30], clear[:, :30]))
+
+
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
+
+
+def degraded(name):
+    """A photograph under gamma and noise, as facts on protocols were measured, and the photograph."""
+    clear = getattr(data, name)()
+    noise = np.random.default_rng(0).normal(0, 0.04, clear.shape)
+    return np.round(np.clip((clear / 255) ** 1.1 + noise, 0, 1) * 255).astype(np.uint8), clear
+
+
+def luma(picture):
+    """ITU-R BT.601 in 8 bits, by its printed coefficients."""
+    return np.round(16 + picture.astype(float) @ np.array([65.481, 128.553, 24.966]) / 255)
+
+
+def zero_padded_ssim(a, b):
+    """By torch's convolution with zeros around, an 11x11 Gaussian window of sigma 1.5 (Wang 2004)."""
+    line = torch.exp(-0.5 * ((torch.arange(11, dtype=torch.float64) - 5) / 1.5) ** 2)
+    window = (torch.outer(line, line) / line.sum() ** 2)[None, None]
+    x, y = (torch.from_numpy(p.astype(float)).permute(2, 0, 1)[:, None] for p in (a, b))
+
+    def blur(values):
+        return torch.nn.functional.conv2d(values, window, padding=5)
+
+    mx, my = blur(x), blur(y)
+    xx, yy, xy = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    return ((2 * mx * my + c1) * (2 * xy + c2) / ((mx**2 + my**2 + c1) * (xx + yy + c2))).mean().item()
+
+
+def test_every_protocol_equals_its_library_or_its_printed_formula():
+    restored, clear = degraded("coffee")
+    scores = {name: metrics.score(restored, clear, protocol=name) for name in metrics.PROTOCOLS}
+    gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    mse = ((restored.astype(float) - clear) ** 2).mean()
+    assert scores["rgb"]["psnr"] == pytest.approx(10 * math.log10(255**2 / mse), abs=1e-4)
+    y, y_clear = luma(restored), luma(clear)
+    assert scores["y"]["psnr"] == pytest.approx(10 * math.log10(255**2 / ((y - y_clear) ** 2).mean()), abs=1e-4)
+    assert scores["y"]["ssim"] == pytest.approx(structural_similarity(y_clear, y, **gaussian), abs=1e-4)
+    default = structural_similarity(clear, restored, channel_axis=2)
+    assert scores["uniform"]["ssim"] == pytest.approx(default, abs=1e-4)
+    assert scores["uniform"]["psnr"] == scores["zero_padded"]["psnr"] == scores["rgb"]["psnr"]
+    assert scores["zero_padded"]["ssim"] == pytest.approx(zero_padded_ssim(restored, clear), abs=1e-4)
+    grey = np.array([0.2125, 0.7154, 0.0721])
+    same = np.round(np.clip(restored * ((clear @ grey).mean() / (restored @ grey).mean()), 0, 255)).astype(np.uint8)
+    assert scores["ground_truth_mean"] == metrics.score(same, clear)
+
+
+def test_the_protocols_stand_in_the_order_that_others_have_found():
+    """Y above the ground-truth mean above RGB in PSNR; Y, 7x7, zeros around, valid positions in SSIM.
+
+    In the mean of four photographs; with rocket alone, half of which is night, 7x7 falls under zeros around.
+    """
+    pictures = [degraded(name) for name in PHOTOGRAPHS]
+    scores = {
+        protocol: metrics.mean([metrics.score(*pair, protocol=protocol) for pair in pictures])
+        for protocol in metrics.PROTOCOLS
+    }
+    psnr, ssim = ({protocol: score[key] for protocol, score in scores.items()} for key in ("psnr", "ssim"))
+    assert psnr["y"] > psnr["ground_truth_mean"] > psnr["rgb"] == psnr["uniform"]
+    assert ssim["y"] > ssim["uniform"] > ssim["zero_padded"] > ssim["rgb"]
+
+
+def test_a_mask_limits_every_protocol_and_a_wrong_name_is_told():
+    restored, clear = degraded("chelsea")
+    valid = np.zeros(clear.shape[:2], bool)
+    valid[:150] = True
+    worse = restored.copy()
+    worse[200:] = 255 - worse[200:]
+    for protocol in metrics.PROTOCOLS:
+        if protocol != "ground_truth_mean":  # its gain is that of the whole picture
+            one, other = (metrics.score(p, clear, None, valid, protocol) for p in (restored, worse))
+            assert one == other, protocol
+    with pytest.raises(KitError, match="no protocol 'gt_mean'; there are: rgb, y"):
+        metrics.score(restored, clear, protocol="gt_mean")
+
+
+def test_lpips_refuses_values_outside_its_range(rng):
+    trunk = perceptual.untrained_trunk()
+    lpips = perceptual.lpips_term(trunk)
+    a, b = torch.rand(2, 1, 3, 32, 32, generator=rng)
+    for wrong in (2 * a - 1, a * 255, a.clone().fill_(math.nan)):
+        with pytest.raises(KitError, match=r"LPIPS takes pictures in \[0, 1\], but the restored one reaches from"):
+            lpips(wrong, b)
+    assert lpips(a, b) == lpips.term(a, b)

@@ -12,10 +12,9 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from PIL import Image
 
-from hbl_lib import ablations, files, findings, publish, report, runs, stages
-from hbl_lib.runs import ABLATIONS, STAGES
+from hbl_lib import files, findings, publish, report, runs, stages
+from hbl_lib.runs import STAGES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -24,22 +23,11 @@ MEASURED = {"PSNR (dB)": "psnr", "SSIM": "ssim", "LPIPS": "lpips"}
 SAME = ("00_data/splits.json", "02_loss_search/loss.yaml", "03_architecture_search/genotype.yaml")
 
 
-def run(*words, **environment):
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
-    return done.returncode, done.stdout + done.stderr
-
-
-def make(results, *words):
-    """A task of the paper and one of one's own, side by side."""
-    tasks = ("TASKS=llie_lol derain", "JOBS=2", "PROFILE=smoke")
-    return run("make", "reproduce", *tasks, f"RESULTS={results}", f"PYTHON={sys.executable}", *words)
-
-
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory):
-    """The smoke results of one `make reproduce`."""
+def chain(make, tmp_path_factory):
+    """The smoke results of one `make reproduce`: a task of the paper and one of one's own, side by side."""
     results = tmp_path_factory.mktemp("chain")
-    code, text = make(results)
+    code, text = make(results, "TASKS=llie_lol derain", "JOBS=2")
     assert code == 0, text[-3000:]
     return results / "smoke", text
 
@@ -83,21 +71,20 @@ def test_the_report_shows_every_result_beside_the_published_row_and_loads_nothin
     assert "<math" in page and "$$" not in page
 
 
-def test_a_second_make_has_nothing_to_do(chain):
+def test_a_second_make_has_nothing_to_do(make, chain):
     before = {path: path.stat().st_mtime_ns for path in chain[0].rglob("metrics.json")}
-    code, text = make(chain[0].parent)
+    code, text = make(chain[0].parent, "TASKS=llie_lol derain", "JOBS=2")
     assert code == 0, text
     assert before == {path: path.stat().st_mtime_ns for path in chain[0].rglob("metrics.json")}
 
 
-def test_several_seeds_are_reported_with_their_spread(chain, tmp_path):
+def test_several_seeds_are_reported_with_their_spread(plan, chain, tmp_path):
     """The second seed's stages run here without Jupyter; that make would run them, and only them, a dry run tells."""
     results = tmp_path / "results"
     shutil.copytree(chain[0].parent, results)
     (results / "smoke/report.html").unlink()  # Snakemake has no record of a copy's parameters
     first = results / "smoke/derain/05_evaluate/metrics.json"
-    words = ("-m", "snakemake", "--dry-run", "--cores", "1", "--nolock", "--config", "profile=smoke", "tasks=derain")
-    planned = run(sys.executable, *words, "seeds=0 1", f"results={results}")[1]
+    planned = plan(tasks="derain", seeds="0 1", results=results)
     outputs = set(re.findall(r"smoke/derain/(\S+)/metrics\.json", " ".join(re.findall(r"output: (.*)", planned))))
     assert outputs == {f"seed_1/{stage}" for stage in STAGES}
     for stage in STAGES:
@@ -117,68 +104,6 @@ def test_several_seeds_are_reported_with_their_spread(chain, tmp_path):
     assert "mean of seeds 0, 1" in page and "The notebooks are those of seed 0" in page
 
 
-@pytest.fixture(scope="session")
-def ablated(chain, tmp_path_factory):
-    """A copy of the chain's results, with the ablations of one task and one method more."""
-    results = tmp_path_factory.mktemp("ablated") / "results"
-    shutil.copytree(chain[0].parent, results)
-    for name in ("report.html", "llie_lol/05_evaluate/metrics.json"):  # Snakemake has no record of a copy's parameters
-        (results / "smoke" / name).unlink()
-    elsewhere = results / "smoke/llie_lol/05_evaluate/pictures/gamma"
-    given = shutil.copytree(elsewhere, results.parent / "given folder")
-    code, text = make(results, "TASKS=llie_lol", "ABLATIONS=1", f"METHODS=mine='{given}'")
-    assert code == 0, text[-3000:]
-    return results / "smoke"
-
-
-@pytest.mark.parametrize("ablation", ABLATIONS)
-def test_each_member_is_a_job_of_its_own_and_one_more_shows_them_all(ablated, ablation):
-    folder = ablated / "llie_lol" / ablation
-    for member in ablations.members(ablation, "llie_lol"):
-        assert files.read_json(folder / member / "metrics.json")["stage"] == f"{ablation}/{member}"
-        assert ablations.finished(ablated / "llie_lol", f"{ablation}/{member}")
-        assert (folder / member / f"{ablation}.ipynb").is_file()
-    assert (folder / f"{ablation}.ipynb").is_file()
-    assert f'id="llie_lol-{ablation}"' in (ablated / "report.html").read_text()
-
-
-def test_the_loss_of_mbllen_is_searched_in_its_own_space(ablated):
-    weights = files.read_json(ablated / "llie_lol/06_loss_ablation/mbllen_searched/metrics.json")["weights"]
-    assert list(weights) == ["mae", "ssim", "ms_ssim", "vgg", "region_low", "region_high"]
-    assert all(weight != 1 for weight in weights.values())
-
-
-def at(metrics, key):
-    for name in key.split("."):
-        metrics = metrics[name]
-    return metrics
-
-
-def test_every_measured_cell_of_every_table_stands_in_its_metrics_file(chain, ablated):
-    cells = 0
-    for path in [*(chain[0] / "tables").glob("table*.csv"), *(ablated / "tables").glob("[tf]*[!7].csv")]:
-        table = pd.read_csv(path)
-        assert set(MEASURED) <= set(table)
-        for row in table.to_dict("records"):
-            has_file = isinstance(row["file"], str)
-            assert has_file == (not pd.isna(row["PSNR (dB)"])), row
-            if has_file:
-                files_ = [files.read_json(path.parent.parent / name) for name in row["file"].split()]
-                for heading, metric in MEASURED.items():
-                    values = [at(metrics, row["key"])[metric] for metrics in files_]
-                    missing = None in values
-                    assert (
-                        pd.isna(row[heading]) if missing else row[heading] == pytest.approx(sum(values) / len(values))
-                    )
-                    cells += not missing
-                if "difference (dB)" in row and not pd.isna(row["difference (dB)"]):
-                    assert row["difference (dB)"] == pytest.approx(row["PSNR (dB)"] - row["published PSNR (dB)"])
-                if not pd.isna(row.get("parameters", float("nan"))):
-                    assert (row["parameters"], row["steps"]) == (files_[0]["parameters"], files_[0]["steps"])
-                    assert row["GMAC at 400x600"] == pytest.approx(files_[0]["macs"]["count"] / 1e9)
-    assert cells > 60
-
-
 def test_figure_7_holds_the_shares_of_the_found_losses(chain):
     table = pd.read_csv(chain[0] / "tables/figure7.csv")
     measured = table[table["source"] == "measured"]
@@ -186,50 +111,6 @@ def test_figure_7_holds_the_shares_of_the_found_losses(chain):
     for row in measured.to_dict("records"):
         weights = files.read_yaml(chain[0] / row["file"])[row["key"]]
         assert {term: row[term] for term in findings.TERMS_SHOWN} == pytest.approx(findings.shares(weights))
-
-
-def test_tables_2_and_5_hold_every_row_of_the_paper_and_every_method(ablated):
-    table2, table5 = (pd.read_csv(ablated / f"tables/table{n}.csv", index_col="method") for n in (2, 5))
-    methods = ["degraded", "colour matrix", "Gamma", "CLAHE", "LIME", "DCP", "UDCP", "Fusion", "U-Net", "MBLLEN"]
-    methods += ["HBL, published loss and genotype", "HBL, searched here", "mine (restored elsewhere)"]
-    assert table2.loc[methods, "PSNR (dB)"].notna().all()
-    assert table2.loc["mine (restored elsewhere)", "PSNR (dB)"] == table2.loc["Gamma", "PSNR (dB)"]
-    assert table2["published PSNR (dB)"].notna().sum() >= 9
-    assert table5.loc[["Supernet", "1-C", "3-C", "1-RC", "3-RC", "Ours_a", "Ours"]].notna()["SSIM"].all()
-    bars = pd.read_csv(ablated / "tables/figure6.csv")
-    assert len(bars) == 6 and bars["published"].isna().all()
-
-
-def content(path):
-    """A file's bytes; of an svg without the names of its clip paths, which hang on the last digits of a layout."""
-    return re.sub(rb"\bp[0-9a-f]{10}\b", b"", path.read_bytes()) if path.suffix == ".svg" else path.read_bytes()
-
-
-def test_make_tables_gives_the_same_files_and_trains_nothing(ablated):
-    made = [path for name in ("tables", "figures") for path in (ablated / name).iterdir() if "derain" not in path.name]
-    assert {path.suffix for path in made} == {".csv", ".md", ".tex", ".png", ".svg"}
-    named = {path.name for path in made}
-    assert {"table2.tex", "table5.md", "figure3.svg", "figure6.png", "figure7a.svg", "figure8_llie_lol.png"} <= named
-    before = {path: content(path) for path in made}
-    times = {path: path.stat().st_mtime_ns for path in ablated.rglob("metrics.json")}
-    for path in made:
-        path.unlink()
-    words = ("PROFILE=smoke", "TASKS=llie_lol uie", f"RESULTS={ablated.parent}", f"PYTHON={sys.executable}")
-    code, text = run("make", "tables", *words)
-    assert code == 0 and "uie: has not run" in text, text
-    assert {path: content(path) for path in made} == before
-    assert times == {path: path.stat().st_mtime_ns for path in ablated.rglob("metrics.json")}
-
-
-def test_scenes_named_later_make_the_chain_deal_the_lists_again(tmp_path):
-    for side, level in (("low", 20), ("high", 200)):
-        (tmp_path / "pairs" / side).mkdir(parents=True)
-        for number in range(4):
-            Image.new("RGB", (70, 66), (level, level, number)).save(tmp_path / "pairs" / side / f"{number}.png")
-    words = ("-m", "snakemake", "--dry-run", "--cores", "1", "--nolock", "--config", "profile=smoke")
-    words += (f"data={tmp_path / 'pairs'}", f"results={tmp_path}")
-    (tmp_path / "pairs/groups.json").write_text("{}")
-    assert "groups.json" in run(sys.executable, *words)[1]
 
 
 def test_the_stages_give_the_same_bytes_alone_as_side_by_side_in_jupyter(chain, finished_run):
@@ -250,7 +131,7 @@ def test_a_notebook_runs_alone_from_another_folder(chain, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_a_missing_input_names_the_notebook_that_makes_it(tmp_path):
+def test_a_missing_input_names_the_notebook_that_makes_it(run, tmp_path):
     words = ("-m", "hbl_lib", "stage", "03_architecture_search", "--profile", "smoke", "--results", str(tmp_path))
     code, text = run(sys.executable, *words)
     assert code == 1
@@ -273,7 +154,7 @@ def test_notebooks_are_committed_thin_and_without_outputs(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_papermill_understands_every_parameter(path):
+def test_papermill_understands_every_parameter(run, path):
     code, text = run(sys.executable, "-m", "papermill", "--help-notebook", str(path))
     assert code == 0 and "Unable to parse" not in text
     assert "profile: str" in text and "results: str" in text

@@ -8,6 +8,12 @@ from hbl_lib.config import PARAMS
 SCORES = {"psnr": 17.0, "ssim": 0.5, "lpips": None}
 
 
+def write_manifest(stage, task="llie_lol", **made):
+    empty = {"inputs": {}, "outputs": {}, "facts": {}, "seconds": 1.0}
+    parameters = config.load("quick", task).model_dump()
+    files.write_json(stage / "manifest.json", {"stage": stage.name, "parameters": parameters, **empty, **made})
+
+
 def evaluated(folder, task, seed=0, psnr=17.0):
     """What a finished run of `task` leaves for the tables."""
     head = {"profile": "quick", "seed": seed, "images": 8, "data": "embedded pictures", "protocol": "RGB"}
@@ -17,8 +23,7 @@ def evaluated(folder, task, seed=0, psnr=17.0):
     compared = dict.fromkeys(("gamma", "clahe", "lime", "dcp", "udcp", "fusion"), SCORES)
     facts = {"steps": 550, "parameters": 5, "macs": {"count": 2_000_000_000}, "given": [], "search": "here"}
     files.write_json(folder / "05_evaluate/metrics.json", {**head, **facts, **rows, "compared": compared})
-    manifest = {"parameters": config.load("quick", task).model_dump(), "inputs": {}}
-    files.write_json(folder / "00_data/manifest.json", manifest)
+    write_manifest(folder / "00_data", task)
 
 
 @pytest.mark.parametrize(("task", "table"), [("llie_lol", 2), ("llie_mit", 2), ("sihr", 3), ("uie", 4)])
@@ -58,15 +63,14 @@ def test_what_has_not_run_says_so_and_a_member_on_older_inputs_has_not(tmp_path)
     folder = tmp_path / "llie_lol"
     evaluated(folder, "llie_lol")
     member = folder / "06_loss_ablation/unet_default"
-    files.write_json(folder / "02_loss_search/manifest.json", {"outputs": {"loss.yaml": "old"}})
+    write_manifest(folder / "02_loss_search", outputs={"loss.yaml": "old"})
     files.write_json(member / "metrics.json", files.read_json(folder / "05_evaluate/metrics.json") | {"steps": 300})
     facts = {"member": ablations.member("06_loss_ablation", "unet_default", "llie_lol").model_dump()}
-    manifest = {"parameters": config.load("quick", "llie_lol").model_dump(), "facts": facts}
-    files.write_json(member / "manifest.json", manifest | {"inputs": {"02_loss_search/loss.yaml": "old"}})
+    write_manifest(member, facts=facts, inputs={"02_loss_search/loss.yaml": "old"})
     rows = paper.comparison(folder).frame.set_index("method")
     assert rows.loc["U-Net", "steps"] == 300 and rows.loc["U-Net", "PSNR (dB)"] == 17.0
     assert rows.loc["MBLLEN", "note"].startswith("not run") and rows.loc["MBLLEN", "published SSIM"] == 0.7705
-    files.write_json(folder / "02_loss_search/manifest.json", {"outputs": {"loss.yaml": "new"}})
+    write_manifest(folder / "02_loss_search", outputs={"loss.yaml": "new"})
     assert paper.comparison(folder).frame.set_index("method").loc["U-Net", "note"].startswith("not run")
 
 

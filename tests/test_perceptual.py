@@ -1,5 +1,6 @@
 """Feature trunks, which weights they take, and LPIPS against the lpips package."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -76,17 +77,28 @@ def test_without_any_weights_the_file_and_the_folder_variable_are_named(no_weigh
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"<html>not found</html>"])
-def test_a_rubbish_weight_file_is_named(no_weights, monkeypatch, tmp_path, content):
-    monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
-    (tmp_path / "vgg19-dcbb9e9d.pth").write_bytes(content)
-    with pytest.raises(KitError, match=r"vgg19-dcbb9e9d\.pth: not the torchvision weight file"):
+def test_a_rubbish_weight_file_is_named(weight_file, content):
+    path = weight_file("VGG19_FILE", content)
+    with pytest.raises(KitError, match=f"{path}: not the torchvision weight file"):
         perceptual.feature_trunk()
 
 
-def test_a_weight_file_of_another_network_is_named(no_weights, monkeypatch, tmp_path):
+def content(state):
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def test_a_weight_file_of_another_network_is_named(weight_file):
+    path = weight_file("VGG19_FILE", content({"features.0.weight": torch.zeros(64, 3, 11, 11)}))
+    with pytest.raises(KitError, match=f"{path}: not the torchvision weight file"):
+        perceptual.feature_trunk()
+
+
+def test_a_weight_file_that_is_not_what_its_name_says_is_refused(no_weights, monkeypatch, tmp_path):
     monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
-    torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11)}, tmp_path / "vgg19-dcbb9e9d.pth")
-    with pytest.raises(KitError, match=r"vgg19-dcbb9e9d\.pth: not the torchvision weight file"):
+    (tmp_path / perceptual.VGG19_FILE).write_bytes(b"something else")
+    with pytest.raises(KitError, match="its SHA-256 does not begin with dcbb9e9d"):
         perceptual.feature_trunk()
 
 
@@ -97,11 +109,10 @@ def test_a_rubbish_squeezenet_file_is_named(no_weights, monkeypatch, tmp_path):
         perceptual.feature_trunk()
 
 
-def test_vgg_weights_in_the_folder_are_used(no_weights, monkeypatch, tmp_path):
-    monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
+def test_vgg_weights_in_the_folder_are_used(weight_file):
     layers = perceptual.vgg19()
     state = {f"features.{key}": value for key, value in layers.state_dict().items()}
-    torch.save(state, tmp_path / "vgg19-dcbb9e9d.pth")
+    weight_file("VGG19_FILE", content(state))
     trunk = perceptual.feature_trunk(untrained=False)
     assert trunk.name == "vgg19" and len(trunk.checksum) == 64
     assert torch.equal(trunk.layers[25].weight, layers[25].weight)

@@ -1,0 +1,39 @@
+"""What a stage leaves about its making, read back: parameters, checksums of what it read and wrote, and facts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from . import files
+from .errors import KitError
+
+NAME = "manifest.json"
+
+
+class _Parameters(BaseModel, extra="allow"):
+    seed: int
+    task: dict[str, Any]
+
+
+class _Manifest(BaseModel, extra="allow"):
+    stage: str
+    parameters: _Parameters
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    facts: dict[str, Any]
+    seconds: float
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A manifest.json as plain data; one that a stage would not have written is a KitError."""
+    data = files.read_json(path)
+    try:
+        _Manifest.model_validate(data)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise KitError(f"{path}: not a manifest of this kit: {where} {fault['msg']}. Run its stage again.") from None
+    return data

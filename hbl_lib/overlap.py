@@ -1,0 +1,73 @@
+"""Pictures that show the same, whatever they are called: equal pixels, or nearly equal by a perceptual hash.
+
+The hash is ImageHash's pHash, 64 bits of a picture's lowest frequencies in grey. A picture that hardly varies has none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import imagehash
+import numpy as np
+from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+ALIKE = 8  # bits of 64 that may differ; README says what was measured
+FLAT = 2.0  # standard deviation of the grey values, of 255, below which a hash says nothing
+CHUNK = 1024
+EQUAL = -1
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is compared of a picture: the SHA-256 of its pixels, and its hash (None: it hardly varies)."""
+
+    pixels: str
+    hash: int | None = None
+
+    @classmethod
+    def of(cls, picture: np.ndarray) -> Look:
+        """Of (H, W, 3) uint8 RGB."""
+        grey = Image.fromarray(picture).convert("L")
+        return cls(pixels(picture), int(str(imagehash.phash(grey)), 16) if np.std(grey) >= FLAT else None)
+
+
+def pixels(picture: np.ndarray) -> str:
+    """SHA-256 of a picture's size and pixels: the same for the same picture in two formats."""
+    return hashlib.sha256(f"{picture.shape}".encode() + np.ascontiguousarray(picture).tobytes()).hexdigest()
+
+
+def alike(ones: Sequence[Look], others: Sequence[Look]) -> Iterator[tuple[int, int, int]]:
+    """(index of one, index of the other, bits that differ) of all that are alike; EQUAL bits: equal pixels."""
+    places: dict[str, list[int]] = {}
+    for j, look in enumerate(others):
+        places.setdefault(look.pixels, []).append(j)
+    yield from ((i, j, EQUAL) for i, look in enumerate(ones) for j in places.get(look.pixels, ()))
+    left, right = ([k for k, look in enumerate(looks) if look.hash is not None] for looks in (ones, others))
+    across = np.array([others[j].hash for j in right], np.uint64)
+    for start in range(0, len(left), CHUNK):
+        down = np.array([ones[i].hash for i in left[start : start + CHUNK]], np.uint64)
+        bits = np.bitwise_count(down[:, None] ^ across)
+        for row, column in np.argwhere(bits <= ALIKE).tolist():
+            i, j = left[start + row], right[column]
+            if ones[i].pixels != others[j].pixels:
+                yield i, j, int(bits[row, column])
+
+
+def joined(groups: Sequence[str], links: Sequence[tuple[int, int]]) -> list[str]:
+    """The groups with one name for all that the links (two indices each) connect: the first of their names."""
+    names = sorted(set(groups))
+    place = {name: k for k, name in enumerate(names)}
+    ends = [[place[groups[link[end]]] for link in links] for end in (0, 1)]
+    graph = coo_array((np.ones(len(links)), ends), shape=(len(names), len(names)))
+    labels = connected_components(graph, directed=False)[1].tolist()
+    first = dict(zip(reversed(labels), reversed(names), strict=True))
+    return [first[labels[place[group]]] for group in groups]
+
+
+def words(one: str, other: str, bits: int) -> str:
+    """ "a.png and b.png: equal pixels"."""
+    return f"{one} and {other}: " + ("equal pixels" if bits == EQUAL else f"{bits} of 64 bits of their hashes differ")

@@ -1,0 +1,61 @@
+"""Does what is on disk still match what the manifests of a run, or the checksums of a bundle, say?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from . import files, manifest, perceptual, splits
+from .config import located
+from .errors import KitError
+
+BUNDLE = "checksums.json"  # of a bundle: {file: SHA-256}
+
+
+def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
+    """For each stage of the run in `folder` (or the bundle): its name, how many files were compared, what is wrong.
+
+    Compared are outputs, inputs, the pictures in the lists of 00_data, and the feature trunks that are at hand.
+    """
+    folder = Path(folder)
+    if (folder / BUNDLE).is_file():
+        recorded = files.read_json(folder / BUNDLE)
+        if not isinstance(recorded, dict):
+            raise KitError(f"{folder / BUNDLE}: expected checksums by file")
+        yield "bundle", len(recorded), list(_differences(folder, recorded))
+        return
+    found = sorted(folder.rglob(manifest.NAME)) if folder.is_dir() else []
+    if not found:
+        raise KitError(f"{folder}: neither a run (results/PROFILE/TASK) nor a bundle: no manifest in it")
+    for path in found:
+        yield str(path.parent.relative_to(folder)), *_stage(path)
+
+
+def _stage(path: Path) -> tuple[int, list[str]]:
+    made = manifest.read(path)
+    run = path.parent.joinpath(*[".."] * made["stage"].count("/"), "..").resolve()
+    recorded = [(path.parent, made["outputs"]), (run, made["inputs"])]
+    data = made["parameters"]["task"].get("data")
+    if made["stage"] == "00_data" and data != "embedded":  # embedded pictures are outputs
+        recorded.append((located(str(data)), splits.checksums(path.with_name("splits.json"))))
+    problems = [told for folder, known in recorded for told in _differences(folder, known)]
+    for fact in made["facts"].values():
+        weights = perceptual.weight_file(str(fact.get("features"))) if isinstance(fact, dict) else None
+        if weights and files.sha256(weights) != fact.get("sha256"):
+            problems.append(f"{weights}: are not the weights that the run had")
+    return sum(len(known) for _, known in recorded), problems
+
+
+def _differences(folder: Path, recorded: Mapping[str, str]) -> Iterator[str]:
+    for name, digest in recorded.items():
+        path = folder / name
+        try:
+            inside, there = path.resolve().is_relative_to(folder.resolve()), path.is_file()
+        except (OSError, ValueError):  # too long, or with a zero byte
+            inside, there = True, False
+        if not inside:
+            yield f"{name}: lies outside of {folder}"
+        elif not there:
+            yield f"{path}: is missing"
+        elif files.sha256(path) != digest:
+            yield f"{path}: has changed"

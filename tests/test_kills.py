@@ -1,0 +1,186 @@
+"""Killed, starved and locked out: a run loses nothing that it had saved, and ends with the same bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from hbl_lib import files, runs, stages
+from hbl_lib.errors import KitError
+
+ROOT = Path(__file__).parent.parent
+# The chain as a person runs it without Jupyter, stage after stage, finished ones passed over; says when it has loaded.
+CHAIN = """
+import sys
+from hbl_lib import runs, stages
+from hbl_lib.errors import KitError
+print("loaded", flush=True)
+run = runs.open_run(profile="smoke", results=sys.argv[1], device="cpu")
+for name, stage in stages.BY_NAME.items():
+    if not (run.folder / name / "manifest.json").is_file():
+        try:
+            stage(run)
+        except KitError as error:
+            sys.exit(f"error: {error}")
+"""
+RESULTS = ("loss.yaml", "genotype.yaml", "metrics.json")
+
+
+def smoke(results, **options):
+    return runs.open_run(profile="smoke", results=str(results), device="cpu", **options)
+
+
+def start(results: Path, **options) -> subprocess.Popen:
+    words = [sys.executable, "-c", CHAIN, str(results)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(words, cwd=ROOT, **pipes, **options)
+
+
+def kept(results: Path) -> dict[str, bytes]:
+    """The files that must not hang on when a run was killed."""
+    folder = results / "smoke/llie_lol"
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.name in RESULTS}
+
+
+def seconds_of(results: Path) -> float:
+    found = (results / "smoke/llie_lol").glob("*/manifest.json")
+    return sum(files.read_json(path)["seconds"] for path in found)
+
+
+def kill_often(results: Path, kills: int, seconds: float, seed: int) -> list[str]:
+    """Start the chain, kill it at a random moment of what an undisturbed one takes, and again; where it was each time.
+
+    A run that has come to its end begins anew, so that every kill hits one at work.
+    """
+    drawn, places = random.Random(seed), []
+    while len(places) < kills:
+        process = start(results)
+        assert process.stdout.readline() == "loaded\n"
+        try:
+            process.communicate(timeout=drawn.uniform(0, seconds / 2))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            done = {path.parent.name for path in results.rglob("manifest.json")}
+            places.append(next(stage for stage in runs.STAGES if stage not in done))
+        else:
+            assert process.returncode == 0
+            for stage in runs.STAGES[1:]:
+                (results / "smoke/llie_lol" / stage / "manifest.json").unlink()
+    return places
+
+
+def assert_survives(finished_run: Path, results: Path, kills: int, seed: int) -> None:
+    places = kill_often(results, kills, seconds_of(finished_run), seed)
+    process = start(results)
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
+    assert kept(results) == kept(finished_run), f"seed {seed}, killed in {places}"
+    torn = [p for p in results.rglob(".*") if p.is_file() and p.name != ".lock"]
+    assert torn == [], "temporary files of killed runs are left"
+
+
+def test_a_run_killed_six_times_at_random_moments_ends_with_the_same_bytes(finished_run, tmp_path):
+    assert_survives(finished_run, tmp_path, kills=6, seed=time.time_ns())
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("batch", range(5))
+def test_runs_killed_thirty_times_in_all_end_with_the_same_bytes(finished_run, tmp_path, batch):
+    assert_survives(finished_run, tmp_path, kills=6, seed=time.time_ns())
+
+
+def no_larger_than(size: int):
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_from_the_checkpoint_before(finished_run, tmp_path, cut_off):
+    """The limit is on a file's size, which fails like a full disk and needs no rights."""
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
+    folder = smoke(tmp_path).folder / "04_retrain"
+    for stage in ("04_retrain", "05_evaluate"):
+        shutil.rmtree(folder.parent / stage)
+    cut_off(lambda: stages.retrain(smoke(tmp_path)), 1)
+    process = start(tmp_path, preexec_fn=no_larger_than(100_000))
+    said = process.communicate()[0]
+    assert process.returncode == 1
+    assert f"error: {folder / 'checkpoint.safetensors'}: can't be written: File too large" in said
+    assert "Free some space and start again." in said
+    process = start(tmp_path)
+    assert "04_retrain: resumed at step 1" in process.communicate()[0]
+    assert kept(tmp_path) == kept(finished_run)
+
+
+def test_a_results_folder_that_is_read_only_is_told_and_left_as_it_was():
+    with tempfile.TemporaryDirectory(prefix="hbl") as made:
+        folder = Path(made)
+        folder.chmod(0o555)
+        code = (
+            "from hbl_lib import runs; runs.open_run(profile='smoke', results=sys.argv[1]).stage('00_data').__enter__()"
+        )
+        drop = "import os, sys; os.getuid() or os.setegid(65534) or os.seteuid(65534); "  # root may write anywhere
+        words = [sys.executable, "-c", "from hbl_lib import runs; " + drop + code, made]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+        assert f"{folder}/smoke/llie_lol/00_data: can't be written: Permission denied. Choose another" in done.stderr
+        assert list(folder.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_run_is_recognised_and_that_of_a_living_one_says_whose_it_is(tmp_path, capsys):
+    hold = "import sys, time; from hbl_lib import runs; " + (
+        "s = runs.open_run(profile='smoke', results=sys.argv[1]).stage('00_data'); s.__enter__(); "
+        "print('held', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(KitError, match=rf"another run is at work there \(process {holder.pid} on .* UTC\)"),
+            smoke(tmp_path).stage("00_data"),
+        ):
+            pytest.fail("the stage was entered")
+        holder.kill()
+    with smoke(tmp_path).stage("00_data"):
+        assert f"the run before (process {holder.pid} on" in capsys.readouterr().out
+    with smoke(tmp_path).stage("00_data"):
+        assert capsys.readouterr().out == ""  # the one before ended well
+
+
+def test_running_out_of_memory_is_told_with_stage_size_and_setting(finished_run, tmp_path):
+    """Memory is really limited; torch's own error is what the kit turns into words."""
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
+    code = (
+        "import resource, sys; from hbl_lib import __main__; "
+        "used = int(open('/proc/self/statm').read().split()[0]) * 4096; "
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 1_500_000_000,) * 2); "
+        "sys.exit(__main__.main(sys.argv[1:]))"
+    )
+    overrides = "retrain.crop=300,retrain.batch=64"
+    words = ["stage", "04_retrain", "--profile", "smoke", "--results", str(tmp_path), "--overrides", overrides]
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout
+    assert "04_retrain: step 1: out of memory on cpu, with crops of 64x3x300x300" in done.stderr
+    assert "lower retrain.crop (OVERRIDES=retrain.crop=150)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.cpu_count() < 2, reason="one core")
+def test_two_runs_on_one_folder_the_second_is_refused_and_the_first_is_undisturbed(finished_run, tmp_path):
+    first = start(tmp_path)
+    assert first.stdout.readline() == "loaded\n"
+    while not (tmp_path / "smoke/llie_lol/00_data/.lock").is_file():
+        time.sleep(0.01)
+    second = start(tmp_path)
+    said = second.communicate()[0]
+    assert second.returncode == 1 and "another run is at work there (process" in said
+    assert first.communicate() and first.returncode == 0
+    assert kept(tmp_path) == kept(finished_run)

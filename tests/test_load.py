@@ -1,0 +1,59 @@
+"""Load: ten thousand pairs, and twenty runs side by side."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.soak
+CHECK = "import sys; from hbl_lib.__main__ import main; sys.exit(main(['data', 'check', sys.argv[1]]))"
+
+
+def test_ten_thousand_pairs_are_listed_and_checked_in_a_minute_and_half_a_gigabyte(tmp_path):
+    drawn = np.random.default_rng(0)
+    for side in ("low", "high"):
+        (tmp_path / side).mkdir()
+    for number in range(10_000):
+        clear = drawn.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        picture = Image.fromarray(clear).resize((96, 64), Image.Resampling.BICUBIC)
+        picture.save(tmp_path / f"high/{number:05}.png", compress_level=1)
+        picture.point(lambda v: v // 4).save(tmp_path / f"low/{number:05}.png", compress_level=1)
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHECK, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    said = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds, megabytes = time.monotonic() - began, usage.ru_maxrss / 1024
+    sys.stdout.write(f"10,000 pairs: {seconds:.0f} s, {megabytes:.0f} MB\n")
+    assert status == 0 and "10000 pairs of" in said and "nothing wrong" in said
+    assert seconds < 60 and megabytes < 500
+
+
+def test_twenty_runs_side_by_side_from_one_clone_are_undisturbed(tmp_path):
+    """As many `make reproduce` at once, each with a results folder of its own: each ends, and with the same bytes."""
+    words = ["make", "reproduce", "PROFILE=smoke", "TASKS=llie_lol", f"PYTHON={sys.executable}"]
+    started = [
+        subprocess.Popen(
+            [*words, f"RESULTS={tmp_path / str(n)}"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for n in range(20)
+    ]
+    said = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0] * 20, said[[p.returncode for p in started].index(1)][
+        -3000:
+    ]
+    for name in ("02_loss_search/loss.yaml", "03_architecture_search/genotype.yaml", "05_evaluate/metrics.json"):
+        assert len({(tmp_path / str(n) / "smoke/llie_lol" / name).read_bytes() for n in range(20)}) == 1

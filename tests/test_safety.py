@@ -1,0 +1,162 @@
+"""Nothing that is read runs code: live payloads, each of which would leave a file behind."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hbl_lib import checkpoint, config, files, html, perceptual
+from hbl_lib.__main__ import main
+from hbl_lib.classifier import Classifier
+from hbl_lib.errors import KitError
+from hbl_lib.restorer import Restorer
+
+ROOT = Path(__file__).parent.parent
+
+
+class Payload:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (Path.touch, (self.mark,))
+
+
+@pytest.fixture
+def mark(tmp_path):
+    """Where a payload would leave its file; it must not."""
+    path = tmp_path / "payload ran"
+    yield path
+    assert not path.exists()
+
+
+def test_the_payload_is_live(tmp_path):
+    pickle.loads(pickle.dumps(Payload(tmp_path / "mark")))  # noqa: S301 (what the others must never do)
+    assert (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("kind", ["torch", "pickle"])
+@pytest.mark.parametrize("constant", ["VGG19_FILE", "ALEXNET_FILE"])
+def test_weights_that_are_pickles_are_not_run(mark, weight_file, kind, constant):
+    buffer = io.BytesIO()
+    if kind == "torch":
+        torch.save({"features.0.weight": Payload(mark)}, buffer)
+    weight_file(constant, buffer.getvalue() or pickle.dumps(Payload(mark)))
+    with pytest.raises(KitError, match="not the torchvision weight file"):
+        perceptual.feature_trunk() if constant == "VGG19_FILE" else perceptual.lpips_metric()
+
+
+def test_a_pickle_within_an_npz_is_not_run(mark, tmp_path, monkeypatch, no_weights):
+    np.savez(tmp_path / perceptual.SQUEEZE_FILE, **{"features.0.weight": np.array([Payload(mark)], object)})
+    monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
+    with pytest.raises(KitError, match="not the SqueezeNet"):
+        perceptual.feature_trunk()
+
+
+@pytest.mark.parametrize("read", [checkpoint.load, Restorer.load, Classifier.load])
+@pytest.mark.parametrize("kind", ["pickle", "torch", "zip"])
+def test_a_checkpoint_that_is_a_pickle_is_not_run(mark, tmp_path, read, kind):
+    path = tmp_path / "restorer.safetensors"
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(Payload(mark)))
+    elif kind == "torch":
+        torch.save({"genotype": Payload(mark), "weights": {}}, path)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("data.pkl", pickle.dumps(Payload(mark)))
+    with pytest.raises(KitError, match="not a readable checkpoint"):
+        read(path)
+
+
+TAGS = [
+    "!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{mark}']]",
+    "!!python/object/apply:os.system ['touch \"{mark}\"']",
+    "!!python/object/new:os.system ['touch \"{mark}\"']",
+    "!!python/name:os.system",
+]
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_yaml_tags_are_not_run_in_files_nor_in_overrides(mark, tmp_path, tag):
+    text = tag.format(mark=mark)
+    (tmp_path / "a.yaml").write_text(f"weights: {text}\n")
+    with pytest.raises(KitError, match="not valid YAML"):
+        files.read_yaml(tmp_path / "a.yaml")
+    with pytest.raises(KitError, match="override"):
+        config.load("smoke", "llie_lol", overrides=f"search={text.replace(',', ';')}")
+
+
+INJECTED = '''"; __import__("pathlib").Path({mark!r}).touch(); x = "'''
+
+
+def test_a_notebook_parameter_is_a_value_and_never_code(mark, tmp_path):
+    words = ["-m", "papermill", "-k", "python3", str(ROOT / "notebooks/00_data.ipynb"), str(tmp_path / "out.ipynb")]
+    given = ["-r", "profile", "smoke", "-r", "results", str(tmp_path), "-r", "data", INJECTED.format(mark=str(mark))]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *words, *given], capture_output=True, text=True, env=environment)
+    assert done.returncode != 0 and "no such folder" in done.stderr + done.stdout
+    notebook = json.loads((tmp_path / "out.ipynb").read_text())
+    injected = next(c for c in notebook["cells"] if "injected-parameters" in c["metadata"].get("tags", []))
+    assert "Path(" in "".join(injected["source"])  # it arrived, as a string
+
+
+@pytest.mark.parametrize("target", ["reproduce", "tables"])
+def test_a_setting_of_make_is_a_value_and_never_shell(mark, target):
+    payload = f"""`touch '{mark}'` "; touch "{mark}"; " '; touch '{mark}'; ' $$(touch '{mark}')"""
+    settings = ("PROFILE", "TASKS", "DATA", "SEEDS", "DEVICE", "RESULTS", "OVERRIDES", "ABLATIONS", "METHODS", "JOBS")
+    words = ["make", target, f"PYTHON={sys.executable}", *(f"{name}={payload}" for name in settings)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0 and "error: " in done.stderr
+
+
+MARKUP = "<img src=x onerror=alert(1)>"
+
+
+def test_markup_is_shown_as_text():
+    import pandas as pd
+
+    frame = pd.DataFrame({MARKUP: [MARKUP], "file": [f"{MARKUP} javascript:alert(1)"]})
+    shown = [
+        html.table_text(frame),
+        html.table_text(frame, links="file"),
+        html.facts({MARKUP: MARKUP}).text,
+        html.listing([MARKUP]).text,
+        html.table(frame, "index").text,
+    ]
+    for text in shown:
+        assert "<img" not in text and "&lt;img" in text
+        assert 'href="javascript:' not in text
+
+
+@pytest.mark.parametrize("name", ["../outside.png", "/etc/hostname"])
+def test_a_bundle_or_run_that_names_files_outside_of_it_is_told(tmp_path, capsys, name):
+    (tmp_path / "outside.png").write_bytes(b"x")
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    files.write_json(bundle / "checksums.json", {name: "0" * 64})
+    assert main(["verify", str(bundle)]) == 1
+    assert f"{name}: lies outside of {bundle}" in capsys.readouterr().out
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(tmp_path, capsys):
+    folder = tmp_path / "a\x1b[2Jb"
+    for side in ("low", "high"):
+        (folder / side).mkdir(parents=True)
+        Image.new("RGB", (5, 5)).save(folder / side / "c\x07.png")
+    main(["data", "check", str(folder)])
+    main(["data", "check", str(folder / "nowhere")])
+    captured = capsys.readouterr()
+    assert "\x1b" not in captured.out + captured.err and "\x07" not in captured.out + captured.err

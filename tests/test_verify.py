@@ -1,0 +1,69 @@
+"""`verify` finds what has changed in a run or a bundle since its checksums were recorded."""
+
+import shutil
+
+import pytest
+
+from hbl_lib import export, files
+from hbl_lib.__main__ import main
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    return shutil.copytree(finished_run, tmp_path / "results") / "smoke/llie_lol"
+
+
+def verify(folder, capsys):
+    status = main(["verify", str(folder)])
+    captured = capsys.readouterr()
+    return status, captured.out + captured.err
+
+
+def test_a_run_as_it_was_made_is_found_so(run, capsys):
+    status, said = verify(run, capsys)
+    assert status == 0 and "all is as it was recorded" in said
+    assert [line.split(":")[0] for line in said.splitlines()[:-1]] == sorted(path.name for path in run.iterdir())
+
+
+@pytest.mark.parametrize(
+    "file", ["02_loss_search/loss.yaml", "05_evaluate/metrics.json", "00_data/pictures/clear/coffee.png"]
+)
+def test_a_changed_and_a_missing_file_are_named(run, capsys, file):
+    with (run / file).open("ab") as opened:
+        opened.write(b" ")
+    status, said = verify(run, capsys)
+    assert status == 1 and f"{run / file}: has changed" in said
+    (run / file).unlink()
+    status, said = verify(run, capsys)
+    assert status == 1 and f"{run / file}: is missing" in said
+
+
+def test_a_changed_input_is_told_with_each_stage_that_read_it(run, capsys):
+    (run / "02_loss_search/loss.yaml").write_text("weights: {}\n")
+    said = verify(run, capsys)[1]
+    for stage in ("02_loss_search", "03_architecture_search", "04_retrain"):
+        assert any(line.startswith(f"{stage}: ") and "nothing wrong" not in line for line in said.splitlines())
+
+
+def test_the_pictures_of_a_folder_are_compared_with_the_lists(run, tmp_path, capsys):
+    pictures = shutil.move(run / "00_data/pictures", tmp_path / "pairs")
+    manifest = files.read_json(run / "00_data/manifest.json")
+    manifest["parameters"]["task"]["data"] = str(pictures)
+    manifest["outputs"] = {name: d for name, d in manifest["outputs"].items() if not name.startswith("pictures/")}
+    files.write_json(run / "00_data/manifest.json", manifest)
+    assert verify(run, capsys)[0] == 0
+    (tmp_path / "pairs/degraded/coffee_0.png").unlink()
+    assert "pairs/degraded/coffee_0.png: is missing" in verify(run, capsys)[1]
+
+
+def test_a_bundle_is_compared_with_its_own_checksums(run, tmp_path, capsys):
+    bundle = export.bundle(run, tmp_path / "bundle", with_onnx=False)
+    assert verify(bundle, capsys)[0] == 0
+    (bundle / "genotype.yaml").write_text("")
+    assert "genotype.yaml: has changed" in verify(bundle, capsys)[1]
+
+
+def test_what_is_neither_is_told(tmp_path, capsys):
+    assert "neither a run (results/PROFILE/TASK) nor a bundle" in verify(tmp_path, capsys)[1]
+    (tmp_path / "manifest.json").write_text("[]")
+    assert "not a manifest of this kit" in verify(tmp_path, capsys)[1]
