@@ -3,7 +3,9 @@ PROFILE   ?= quick
 TASKS     ?= llie_lol llie_mit sihr uie
 DATA      ?=
 SEED      ?= 0
-SEEDS     ?= $(SEED)
+ifndef SEEDS
+SEEDS     := $(SEED)
+endif
 JOBS      ?= 1
 DEVICE    ?= auto
 RESULTS   ?= results
@@ -17,7 +19,7 @@ export PYTHONPATH := $(CURDIR)
 
 # Settings travel by the environment: a shell would read quotes, blanks and backticks of a path as its own.
 SETTINGS = PROFILE TASKS DATA SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS METHODS
-$(foreach name,$(SETTINGS),$(eval export HBL_RUN_$(name) := $$($(name))))
+$(foreach name,$(SETTINGS),$(eval export HBL_RUN_$(name) := $$(value $(name))))
 
 .PHONY: help reproduce tables test soak lint lab clean
 
@@ -26,9 +28,10 @@ help:  ## list the targets
 
 reproduce: $(READY)  ## run the chain (PROFILE= TASKS= ABLATIONS= DATA= METHODS= SEEDS= JOBS= DEVICE= RESULTS= OVERRIDES=)
 	@$(PYTHON) -m hbl_lib check --profile "$$HBL_RUN_PROFILE" --tasks "$$HBL_RUN_TASKS" --data "$$HBL_RUN_DATA" \
-	  --seeds "$$HBL_RUN_SEEDS" --device "$$HBL_RUN_DEVICE" --overrides "$$HBL_RUN_OVERRIDES" \
-	  --ablations "$$HBL_RUN_ABLATIONS" --methods "$$HBL_RUN_METHODS"
-	@$(PYTHON) -m snakemake --cores "$$HBL_RUN_JOBS" --quiet progress rules --rerun-incomplete --nolock
+	  --seeds "$$HBL_RUN_SEEDS" --device "$$HBL_RUN_DEVICE" --results "$$HBL_RUN_RESULTS" \
+	  --overrides "$$HBL_RUN_OVERRIDES" --ablations "$$HBL_RUN_ABLATIONS" --methods "$$HBL_RUN_METHODS"
+	@$(PYTHON) -m hbl_lib alone "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE" $(PYTHON) -m snakemake --cores "$$HBL_RUN_JOBS" \
+	  --quiet progress rules --rerun-incomplete --nolock
 	@echo "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE/report.html"
 
 tables: $(READY)  ## write tables and figures anew from what runs left (PROFILE= TASKS= SEEDS= RESULTS=); trains nothing

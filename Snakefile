@@ -23,10 +23,11 @@ TASKS = setting("TASKS", "llie_lol llie_mit sihr uie").split()
 SEEDS = setting("SEEDS", "0").split()
 RESULTS = setting("RESULTS", "results")
 DATA, METHODS = setting("DATA"), setting("METHODS")
+# Functions, since Snakemake reads braces in a text as wildcards.
 OPTIONS = {
-    "data": shlex.quote(DATA),
-    "device": shlex.quote(setting("DEVICE", "auto")),
-    "overrides": shlex.quote(setting("OVERRIDES")),
+    "data": lambda names: shlex.quote(DATA),
+    "device": lambda names: shlex.quote(setting("DEVICE", "auto")),
+    "overrides": lambda names: shlex.quote(setting("OVERRIDES")),
 }
 FOLDER = f"{RESULTS}/{PROFILE}"
 # A run's folder in FOLDER: a task's own for the first seed, a replica of it for each further one.
@@ -117,6 +118,10 @@ def restored_elsewhere(names):
     return state(path for folder in folders for path in folder.glob("*"))
 
 
+def given_methods(names):
+    return f"-r methods {shlex.quote(METHODS)}"
+
+
 wildcard_constraints:
     run=r"[^/]+(/seed_\d+)?",
     ablation="|".join(MEMBERS) or "none",
@@ -145,7 +150,7 @@ for stage, (reads, _) in CHAIN.items():
             f"{FOLDER}/{{run}}/logs/{stage}.ipynb",
         params:
             **RUN,
-            methods=f"-r methods {shlex.quote(METHODS)}" if stage == "05_evaluate" else "",
+            methods=given_methods if stage == "05_evaluate" else "",
             pictures={"00_data": pictures, "05_evaluate": restored_elsewhere}.get(stage, ""),
         shell:
             OF_A_RUN + " {params.methods}" + KEEP

@@ -1,10 +1,12 @@
-"""Command line: python -m hbl_lib stage | check | tables | data | restore | evaluate | export. It parses arguments."""
+"""Command line: python -m hbl_lib stage | check | alone | tables | data | restore | evaluate | export | verify."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
 import math
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +51,8 @@ def _check(arguments: argparse.Namespace) -> int:
     from . import ablations, evaluation, paper
     from .genotype import Genotype
 
+    if re.search(r"[<>{}\n]", arguments.results):
+        raise KitError(f"RESULTS {arguments.results!r}: choose a folder without <, >, {{, }} or line break in its path")
     seeds = arguments.seeds.split()
     if not seeds or not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):
         raise KitError(f"SEEDS '{arguments.seeds}': expected whole numbers from 0 on, each once, separated by spaces")
@@ -81,6 +85,11 @@ def _check(arguments: argparse.Namespace) -> int:
             splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
             data.require_large_enough(params, run.data_root, found)
     return 0
+
+
+def _alone(arguments: argparse.Namespace) -> int:
+    with runs.locked(config.ROOT / config.expanded(str(arguments.folder))):
+        return subprocess.run(arguments.command).returncode
 
 
 def _restorer(arguments: argparse.Namespace) -> Restorer:
@@ -158,7 +167,7 @@ def _data_check(arguments: argparse.Namespace) -> int:
     for size, count in pairs.sizes(found):
         say(f"  {count} of {size}")
     for twins in found.twins:
-        say(f"  one scene: {twins}")
+        say(f"  alike: {twins}")
     for problem in found.problems:
         say(f"  wrong: {problem}")
     say(f"{len(found.problems)} problem(s)" if found.problems else "nothing wrong")
@@ -225,6 +234,10 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--methods", default="", help="'name=folder ...', restored pictures to score")
     check.add_argument("--ablations", default="", help="1: check params/ablations.yaml too")
     check.set_defaults(act=_check, replica="")
+    alone = commands.add_parser("alone", help="run a command while no other one may, by a lock on a folder")
+    alone.add_argument("folder", type=Path)
+    alone.add_argument("command", nargs=argparse.REMAINDER)
+    alone.set_defaults(act=_alone)
     tables = commands.add_parser("tables", help="write the paper's tables and figures from what runs left")
     tables.add_argument("--profile", default="quick", help="smoke, quick or paper (default: quick)")
     tables.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
@@ -249,7 +262,9 @@ def main(words: list[str] | None = None) -> int:
         return arguments.act(arguments)
     except KitError as error:
         sys.stderr.write(f"error: {printable(str(error))}\n")
-        return 1
+    except OSError as error:
+        sys.stderr.write(f"error: {printable(str(error.filename or 'a file'))}: {error.strerror or error}\n")
+    return 1
 
 
 if __name__ == "__main__":

@@ -144,8 +144,8 @@ def run_member(run: Run, ablation: str, name: str) -> Path:
         facts |= {"architecture": chosen.architecture, "parameters": parameter_count(network)}
         facts["macs"] = evaluation.macs(network)
         stages.write_metrics(stage, len(test), facts | evaluation.summary(test, judged, methods))
-        for loop in ("search", "train"):  # kept until here, so that a member cut off in training keeps its search
-            stage.part(loop).forget()
+        for loop in ("search", "train"):
+            stage.part(loop).ended()
     return run.folder / ablation / name
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
+from torch import nn
 
 from .errors import KitError
 from .files import write_atomically
@@ -59,6 +60,16 @@ def _digest(tensors: dict[str, torch.Tensor]) -> str:
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def load_weights(module: nn.Module, weights: Any, where: str) -> None:
+    """Put stored weights into a module; those that don't fit, or are not finite, are a KitError."""
+    try:
+        module.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise KitError(f"{where}: {str(error)[:200]}") from None
+    if not all(tensor.isfinite().all() for tensor in module.state_dict().values()):
+        raise KitError(f"{where}: they are not all finite")
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -53,10 +53,7 @@ class Classifier(nn.Module):
         if not {"network", "weights"} <= saved.keys():
             raise KitError(f"{path}: not a classifier's checkpoint. 01_classifier writes it.")
         classifier = cls(saved["network"])
-        try:
-            classifier.load_state_dict(saved["weights"])
-        except (RuntimeError, TypeError, AttributeError) as error:
-            raise KitError(f"{path}: the weights do not fit {saved['network']}: {str(error)[:200]}") from None
+        checkpoint.load_weights(classifier, saved["weights"], f"{path}: the weights do not fit {saved['network']}")
         return classifier.eval().requires_grad_(False)
 
 

@@ -231,7 +231,7 @@ def _override(data: dict[str, Any], assignment: str) -> None:
     *sections, last = key.strip().split(".")
     if not equals or not last:
         raise KitError(f"override {assignment!r}: write section.key=value, for example retrain.steps=100")
-    if key.strip() in ("profile", "seed"):
+    if key.strip() in ("profile", "seed", "task.data"):
         raise KitError(f"override {assignment!r}: {key} has a setting of its own")
     for section in sections:
         if not isinstance(data.get(section), dict):

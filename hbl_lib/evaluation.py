@@ -89,25 +89,35 @@ def score_of(metrics_file: Mapping[str, Any], name: str) -> dict[str, Any] | Non
 
 def summary(test: Pictures, judged: list[dict[str, Any]], methods: Mapping[str, Any]) -> dict[str, Any]:
     """What goes into metrics.json: protocol, the mean scores of each method, and the scores of each picture."""
-    protocol = metrics.PROTOCOL + (metrics.MASKED if any(pair.valid for pair in test.pairs) else "")
+    protocol = metrics.PROTOCOL + _masked(test)
     means = {name: metrics.mean([score_of(image, name) for image in judged]) for name in methods}
     return {"protocol": protocol, **_nested(means), "per_image": judged}
 
 
 def protocols(stage: Stage, test: Pictures, judged: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """{protocol: {"protocol", "degraded", "restored"}}: mean PSNR and SSIM under the protocols that others use."""
-    found = {}
-    for name in metrics.PROTOCOLS:
-        scores: dict[str, list[Any]] = {"degraded": [], "restored": []}
-        for index, image in enumerate(judged):
-            degraded, clear = test.pictures(index)
-            restored = images.read(stage.output(image["restored"]["file"]))
+    """{protocol: {"protocol", "degraded", "restored"}}: mean PSNR and SSIM under the protocols that others use.
+
+    A PSNR is None where a picture equals the clear one under the protocol.
+    """
+    scores: dict[str, dict[str, list[Any]]] = {name: {"degraded": [], "restored": []} for name in metrics.PROTOCOLS}
+    for index, image in enumerate(judged):
+        (degraded, clear), valid = test.pictures(index), test.valid(index)
+        restored = images.read(stage.output(image["restored"]["file"]))
+        for name, of in scores.items():
             for method, picture in (("degraded", degraded), ("restored", restored)):
-                scores[method].append(metrics.score(picture, clear, valid=test.valid(index), protocol=name))
-        means = {method: metrics.mean(each) for method, each in scores.items()}
-        short = {method: {key: mean[key] for key in ("psnr", "ssim")} for method, mean in means.items()}
-        found[name] = {"protocol": metrics.PROTOCOLS[name].words, **short}
+                of[method].append(metrics.score(picture, clear, valid=valid, protocol=name))
+    found = {}
+    for name, of in scores.items():
+        means = {method: metrics.mean(each) for method, each in of.items()}
+        finite = {
+            m: {k: mean[k] if math.isfinite(mean[k]) else None for k in ("psnr", "ssim")} for m, mean in means.items()
+        }
+        found[name] = {"protocol": metrics.PROTOCOLS[name].words + _masked(test), **finite}
     return found
+
+
+def _masked(test: Pictures) -> str:
+    return metrics.MASKED if any(pair.valid for pair in test.pairs) else ""
 
 
 def parse_methods(methods: str) -> dict[str, Path]:

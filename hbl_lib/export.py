@@ -13,11 +13,12 @@ from pathlib import Path
 
 import torch
 
-from . import files, manifest, verify
+from . import files, manifest
 from .errors import KitError
 from .restorer import Restorer
 
 OPSET = 18
+BUNDLE = "checksums.json"  # of a bundle: {file: SHA-256}
 # file in the bundle -> (stage, file) of the run
 PARTS = {
     "restorer.safetensors": ("04_retrain", "restorer.safetensors"),
@@ -86,6 +87,6 @@ def bundle(run: Path, out: Path, with_onnx: bool = True) -> Path:
         files.write_yaml(folder / "task.yaml", manifests["04_retrain"]["parameters"]["task"])
         if with_onnx:
             onnx(Restorer.load(folder / "restorer.safetensors"), folder / "restorer.onnx")
-        files.write_json(folder / verify.BUNDLE, files.checksums(folder))
+        files.write_json(folder / BUNDLE, files.checksums(folder))
         folder.rename(out)
     return out

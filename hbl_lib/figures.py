@@ -199,7 +199,7 @@ def training_curve(history: list[dict[str, Any]]) -> Figure:
     axes[0].set(title="training loss", xlabel="step")
     looks = {i + 1: r["validation_psnr"] for i, r in enumerate(history) if "validation_psnr" in r}
     axes[1].plot(list(looks), list(looks.values()), "o-", color="#d55e00")
-    axes[1].set(title="PSNR on validation pictures", xlabel="step", ylabel="dB")
+    axes[1].set(title="PSNR on validation pictures, protocol 'rgb'", xlabel="step", ylabel="dB")
     return figure
 
 

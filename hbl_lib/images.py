@@ -44,7 +44,7 @@ def read(path: Path) -> np.ndarray:
 
     Other modes, 16 bits, transparency, animations and broken files are KitErrors that name the file.
     """
-    with told(path), Image.open(path) as opened:
+    with told(path), open(path, "rb") as file, Image.open(file) as opened:
         if opened.mode not in ("RGB", "L", "P", "RGBA") or ";16" in str(opened.tile):
             kind = "16 bits a channel" if "16" in f"{opened.mode}{opened.tile}" else f"mode {opened.mode}"
             raise KitError(f"{path}: a picture of {kind}; convert it to 8-bit RGB first")
@@ -57,7 +57,7 @@ def read(path: Path) -> np.ndarray:
 
 def size(path: Path) -> tuple[int, int]:
     """(height, width) from the header alone, of the upright picture."""
-    with told(path), Image.open(path) as opened:
+    with told(path), open(path, "rb") as file, Image.open(file) as opened:
         lying = opened.getexif().get(ExifTags.Base.Orientation) in LYING
         return (opened.width, opened.height) if lying else (opened.height, opened.width)
 

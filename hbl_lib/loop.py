@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -60,33 +60,33 @@ def run(
     step: Callable[[int], dict[str, Any]],
     parts: Mapping[str, Stateful],
     note: Callable[[dict[str, Any]], str],
-    crops: Crops,
+    crops: Sequence[Crops],
 ) -> list[dict[str, Any]]:
     """Call `step` for 0 .. steps - 1 and return what it returned, one record (plain values) a step.
 
     `parts` are all that a step changes; they are checkpointed every `checkpoint_seconds`, and the checkpoint before
     the last is kept. A checkpoint of the same parameters, inputs and code is resumed; any other is overwritten. `note`
-    words a record for the progress line; `crops` are what the steps see.
+    words a record for the progress line; `crops` are all that the steps see, the first of them what they train on.
 
     A step whose loss or gradient is not finite changes no part and says so in its record (`not_finite`); it is told
     with its pictures, and after three in a row the loop stops with the state before them saved.
     """
     fingerprint = stage.fingerprint()
     history = _resume(stage, fingerprint, parts)
-    shown = progress.Progress(stage.name, steps, start=len(history))
+    steps_left = progress.Progress(stage.name, steps, start=len(history))
     saved = time.monotonic()
-    for index in shown:
+    for index in steps_left:
         statistics = [(buffer, buffer.clone()) for buffer in _buffers(parts)]
-        history.append(_fitting(stage, index, step, crops))
+        history.append(_fitting(stage, index, step, crops[0]))
         if "skipped" in history[-1]:
             with torch.no_grad():
                 for buffer, value in statistics:  # of a batch normalisation: a forward pass has changed them
                     buffer.copy_(value)
-            history[-1]["skipped"] += f" on {crops.names(index)}"
+            history[-1]["skipped"] += f" on {' and '.join(shown.names(index) for shown in crops)}"
             progress.say(f"{stage.name}: step {index + 1} is not taken: {history[-1]['skipped']}")
-            _stop_in_time(stage, fingerprint, history, parts, crops)
+            _stop_in_time(stage, fingerprint, history, parts, crops[0].section)
         else:
-            shown.note(note(history[-1]))
+            steps_left.note(note(history[-1]))
         if time.monotonic() - saved >= stage.run.params.checkpoint_seconds or index + 1 == steps:
             _save(stage, fingerprint, history, parts)
             saved = time.monotonic()
@@ -104,11 +104,12 @@ def _fitting(stage: Stage, index: int, step: Callable[[int], dict[str, Any]], cr
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        section = crops.section
+        section, batch = crops.section, f" or {crops.section}.batch" if crops.batch > 1 else ""
         raise KitError(
             f"{stage.name}: step {index + 1}: out of memory on {stage.run.device}, with crops of "
             f"{crops.batch}x3x{crops.crop}x{crops.crop}. Free memory and start again, which goes on from the last "
-            f"checkpoint, or lower {section}.crop (OVERRIDES={section}.crop={crops.crop // 2}), which starts anew."
+            f"checkpoint, or lower {section}.crop{batch} (OVERRIDES={section}.crop={max(16, crops.crop // 2)}), which "
+            "starts this stage anew."
         ) from None
 
 
@@ -120,18 +121,18 @@ def _save(stage: Stage, fingerprint: str, history: list[dict[str, Any]], parts: 
 
 
 def _stop_in_time(
-    stage: Stage, fingerprint: str, history: list[dict[str, Any]], parts: Mapping[str, Stateful], crops: Crops
+    stage: Stage, fingerprint: str, history: list[dict[str, Any]], parts: Mapping[str, Stateful], section: str
 ) -> None:
     """After PATIENCE steps in a row that were not finite: save the state before them, and stop."""
     last = history[-PATIENCE:]
     if len(last) < PATIENCE or not all("skipped" in record for record in last):
         return
     _save(stage, fingerprint, history[:-PATIENCE], parts)
-    section, reasons = crops.section, "; ".join(record["skipped"] for record in last)
+    reasons = "; ".join(record["skipped"] for record in last)
     raise KitError(
         f"{stage.name}: steps {len(history) - PATIENCE + 1} to {len(history)} were not finite and not taken: "
-        f"{reasons}. {stage.checkpoint} holds the state before them. Lower {section}.rate "
-        f"(OVERRIDES={section}.rate=...) and start again, or look at these pictures."
+        f"{reasons}. {stage.checkpoint} holds the state before them. Look at these pictures, or lower {section}.rate "
+        f"(OVERRIDES={section}.rate=...), which starts this stage anew."
     )
 
 

@@ -92,25 +92,25 @@ class Protocol:
 
 _RGB = "RGB, whole picture, clipped to [0, 1] and rounded to 8 bits; PSNR over all channels; "
 _GAUSSIAN = "SSIM with a Gaussian window (sigma 1.5, 11x11, population covariance), mean over channels and "
-_LPIPS = "; LPIPS with AlexNet v0.1"
 PROTOCOLS = {
-    "rgb": Protocol(f"{_RGB}{_GAUSSIAN}valid positions{_LPIPS}"),
+    "rgb": Protocol(f"{_RGB}{_GAUSSIAN}valid positions"),
     "y": Protocol(
         "Y as MATLAB's rgb2ycbcr gives it for 8 bits (16 to 235), whole picture; PSNR against 255; SSIM with a "
         "Gaussian window (sigma 1.5, 11x11, population covariance), mean over valid positions",
         _luma,
     ),
     "uniform": Protocol(
-        f"{_RGB}SSIM as scikit-image's default (uniform window 7x7, sample covariance){_LPIPS}", ssim=_uniform_ssim
+        f"{_RGB}SSIM as scikit-image's default (uniform window 7x7, sample covariance)", ssim=_uniform_ssim
     ),
-    "zero_padded": Protocol(f"{_RGB}{_GAUSSIAN}all positions, zeros around{_LPIPS}", ssim=_zero_padded_ssim),
+    "zero_padded": Protocol(f"{_RGB}{_GAUSSIAN}all positions, zeros around", ssim=_zero_padded_ssim),
     "ground_truth_mean": Protocol(
         f"restored picture first brought to the clear one's mean grey, which no method can know; {_RGB}{_GAUSSIAN}"
-        f"valid positions{_LPIPS}",
+        "valid positions",
         _same_mean,
     ),
 }
-PROTOCOL = PROTOCOLS["rgb"].words
+LPIPS_WORDS = "; LPIPS with AlexNet v0.1"
+PROTOCOL = PROTOCOLS["rgb"].words + LPIPS_WORDS
 
 
 def protocol_of(name: str) -> Protocol:
@@ -163,7 +163,12 @@ def score_folders(restored: Path, clear: Path, lpips: LPIPS | None = None, proto
         except KitError as error:
             raise KitError(f"{one.name} and {other.name}: {error}") from None
     rows = {"mean": mean(per_image), "per_image": per_image, "not_restored": [path.name for path in left]}
-    return {"protocol": f"{protocol_of(protocol).words}; transparency is left out", "images": len(found), **rows}
+    lpips_words = "" if protocol == "y" else LPIPS_WORDS
+    return {
+        "protocol": f"{protocol_of(protocol).words}{lpips_words}; transparency is left out",
+        "images": len(found),
+        **rows,
+    }
 
 
 def mean(scores: list[dict[str, float | None]]) -> dict[str, float | None]:

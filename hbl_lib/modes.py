@@ -116,6 +116,8 @@ def _tiff(path: Path, content: bytes) -> Picture:
         with tifffile.TiffFile(io.BytesIO(content)) as opened:
             pages, page = len(opened.pages), opened.pages[0]
             deep, channels, profile = page.dtype == np.uint16, page.samplesperpixel, page.iccprofile
+            if page.imagewidth * page.imagelength > 2 * Image.MAX_IMAGE_PIXELS:  # as Pillow has it for the others
+                raise KitError(f"{path}: {page.imagewidth}x{page.imagelength} is too large to be read")
     except (tifffile.TiffFileError, IndexError, struct.error) as error:
         raise KitError(f"{path}: the picture is broken: {error}. Replace or remove it.") from None
     _require_single(path, pages)

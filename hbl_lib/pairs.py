@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -87,7 +88,7 @@ class Listing:
     pairs: list[Pair] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     settled: frozenset[str] = frozenset()  # scenes that groups.json names
-    twins: list[str] = field(default_factory=list)  # in words, pictures that show the same and became one scene
+    twins: list[str] = field(default_factory=list)  # in words, pictures of two names that show the same
 
     def describe(self) -> str:
         """Layout, number of pairs and of scenes, in words."""
@@ -148,6 +149,17 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in images.SUFFIXES and not p.name.startswith("."))
 
 
+def _encodable(paths: list[Path], problems: list[str]) -> list[Path]:
+    """The paths whose names are text; others are problems."""
+    kept = [path for path in paths if path.name.encode(errors="ignore") == os.fsencode(path.name)]
+    problems += [
+        f"{path.parent.name}/{os.fsencode(path.name)!r}: rename it, its name is not UTF-8"
+        for path in paths
+        if path not in kept
+    ]
+    return kept
+
+
 def _index(paths: list[Path], problems: list[str]) -> dict[str, Path]:
     """Bare stem -> path; stems that two files share are problems."""
     counts = Counter(bare(path.stem) for path in paths)
@@ -200,7 +212,7 @@ def listing(folder: Path) -> Listing:
     """Match the pairs of `folder` by name. Nothing is opened; sizes and contents are `check`'s."""
     folder = Path(folder)
     found = Listing(folder, find_layout(folder))
-    degraded, clear = (_pictures(folder / name) for name in found.layout)
+    degraded, clear = (_encodable(_pictures(folder / name), found.problems) for name in found.layout)
     panels = 3 if found.layout[0] == found.layout[1] else 1
     by_stem = _index(clear, found.problems)
     _index(degraded, found.problems)
@@ -260,13 +272,16 @@ def _join(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:
     for side, known in (("clear", of_clear), ("degraded", of_degraded)):
         for a, b, bits in alike(known, known):
             one, other = found.pairs[indices[a]], found.pairs[indices[b]]
-            settled = bits != EQUAL and {one.group, other.group} <= found.settled
-            if a < b and one.group != other.group and not settled:
-                links[indices[a], indices[b]] = words(getattr(one, side), getattr(other, side), bits)
+            if a < b and one.group != other.group:
+                told = words(getattr(one, side), getattr(other, side), bits)
+                if bits != EQUAL and {one.group, other.group} <= found.settled:
+                    found.twins.append(f"{told}; two scenes all the same, as groups.json says")
+                else:
+                    links[indices[a], indices[b]] = f"{told}; one scene"
     if links:
         groups = joined([pair.group for pair in found.pairs], list(links))
         found.pairs = [replace(pair, group=group) for pair, group in zip(found.pairs, groups, strict=True)]
-        found.twins = list(links.values())
+        found.twins += links.values()
 
 
 def _read(folder: Path, pair: Pair) -> tuple[np.ndarray, np.ndarray]:

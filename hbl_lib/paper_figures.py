@@ -122,7 +122,8 @@ def _error_bar(foot: Any, norm: PowerNorm) -> None:
     ticks = sorted({round(norm.vmax * step**2) for step in (0, 0.25, 0.5, 0.75)} | {int(norm.vmax)})
     options = {"orientation": "horizontal", "ticks": ticks, "extend": "max"}
     bar = foot.colorbar(ScalarMappable(norm, "viridis"), cax=foot.add_axes((0.15, 0.66, 0.7, 0.2)), **options)
-    bar.set_label("mean absolute error over R, G, B, of 255\n(square-root scale)", fontsize=10)
+    error = "mean absolute error over R, G, B, of 255 (square-root scale)"
+    bar.set_label(f"{error}\nPSNR and SSIM by the protocol 'rgb'", fontsize=10)
     bar.minorticks_off()
 
 
@@ -153,7 +154,7 @@ def loss_bars(table: pd.DataFrame) -> Figure:
             box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85}
             form = "%.2f" if metric == "PSNR" else "%.3f"
             axis.bar_label(bars, fmt=form, label_type="center", fontsize=10, bbox=box)
-        axis.set(title=f"{metric}{unit}", xlabel="", ylabel="", ylim=(0, None))
+        axis.set(title=f"{metric}{unit}, protocol 'rgb'", xlabel="", ylabel="", ylim=(0, None))
         axis.tick_params(axis="x", labelsize=11)
         axis.get_legend().remove()
     handles, labels = axes[0].get_legend_handles_labels()

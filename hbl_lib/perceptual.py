@@ -201,7 +201,7 @@ def squeezenet(path: Path) -> Trunk:
             names = {key: key.removeprefix("features.").replace("squeeze1x1", "squeeze") for key in saved.files}
             state = {name: torch.from_numpy(saved[key]) for key, name in names.items()}
         layers.load_state_dict(state)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # of numpy, zipfile and torch
         raise KitError(f"{path}: not the SqueezeNet 1.1 trunk that its name says: {str(error)[:200]}") from None
     scale = [1 / 255] * 3
     return Trunk("squeeze", layers, SQUEEZE_GROUPS, [m / 255 for m in CAFFE_MEAN_BGR], scale, bgr=True, unit=1 / 255)
@@ -244,8 +244,11 @@ def _linear_weights(net: str, count: int) -> list[Tensor]:
         places.append(Path(spec.origin).parent / f"weights/v0.1/{net}.pth")
     for path in places:
         if path.is_file():
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            return [state[f"lin{i}.model.1.weight"] for i in range(count)]
+            try:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+                return [state[f"lin{i}.model.1.weight"] for i in range(count)]
+            except Exception as error:  # torch.load raises many kinds
+                raise KitError(f"{path}: not LPIPS's linear weights: {str(error)[:200]}") from None
     raise KitError(f"LPIPS's linear weights are missing: install lpips, or put lpips_{net}.pth into HBL_WEIGHTS")
 
 

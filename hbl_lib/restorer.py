@@ -53,10 +53,6 @@ class Restorer(Network):
                 "Retrain (04_retrain) after an architecture search, or pass the genotype.yaml they were trained with."
             )
         restorer = cls(found)
-        try:
-            restorer.load_state_dict(saved["weights"])
-        except (RuntimeError, TypeError, AttributeError) as error:
-            raise KitError(
-                f"{path}: the weights do not fit the genotype stored with them: {str(error)[:200]}"
-            ) from None
+        where = f"{path}: the weights do not fit the genotype stored with them"
+        checkpoint.load_weights(restorer, saved["weights"], where)
         return restorer

@@ -39,12 +39,15 @@ PACKAGES = (
     "pillow",
     "scikit-image",
     "scikit-learn",
+    "scipy",
+    "imagehash",
+    "opencv-contrib-python-headless",
     "safetensors",
     "lpips",
     "pydantic",
 )
 CHECKPOINT, CHECKPOINT_BEFORE = "checkpoint.safetensors", "checkpoint_before.safetensors"
-TORN = r"\..+\.[a-z0-9_]{8}(\.[a-z0-9]+)?"  # a temporary file of `files.write_atomically`
+TORN = r"(?s)\..+\.[a-z0-9_]{8}(\.[a-z0-9]+)?"  # a temporary file of `files.write_atomically`
 REPLICA = r"([A-Za-z][A-Za-z0-9_.-]*)?"
 
 
@@ -120,10 +123,10 @@ class Stage:
         return replace(self, name=f"{self.name}/{name}", folder=self.folder / name)
 
     def fingerprint(self) -> str:
-        """What a checkpoint must agree with to be resumed: parameters, device, inputs read so far, and the code."""
+        """What a checkpoint must agree with to be resumed: parameters, device, inputs read so far, code, versions."""
         code = [files.sha256(path) for path in sorted(Path(__file__).parent.rglob("*.py"))]
         params = self.run.params.model_dump(exclude={"checkpoint_seconds"})
-        facts = (params, str(self.run.device), sorted(self.inputs.items()), self.facts, code)
+        facts = (params, str(self.run.device), sorted(self.inputs.items()), self.facts, code, versions())
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def resume(self, before: list[int], step: int, started: str, seconds: float) -> None:
@@ -151,10 +154,9 @@ class Stage:
         """The checkpoint before the last, for the case that the last can't be read."""
         return self.folder / CHECKPOINT_BEFORE
 
-    def forget(self) -> None:
-        """Remove the checkpoints of a loop that has ended."""
-        for path in (self.checkpoint, self.checkpoint_before):
-            path.unlink(missing_ok=True)
+    def ended(self) -> None:
+        """Keep the last checkpoint of a loop that has ended: where what follows fails, it need not run again."""
+        self.checkpoint_before.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -212,21 +214,14 @@ class Run:
     def stage(self, name: str) -> Iterator[Stage]:
         """Lock the stage's folder, seed, and write its manifest at the end. A second run on it is refused."""
         folder = self.folder / name
-        with _locked(folder):
+        with locked(folder), _told(f"{name}, on {self.device}"):
             for torn in folder.rglob(".*"):  # of a run killed while it wrote
                 if re.fullmatch(TORN, torn.name):
                     torn.unlink()
             torch.set_num_threads(self.params.threads)
             seed_everything(self.params.seed, name)
             stage = Stage(self, name, folder)
-            try:
-                yield stage
-            except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-                raise KitError(
-                    f"{name}: out of memory on {self.device}. Free memory, or take smaller pictures."
-                ) from None
+            yield stage
             files.write_json(folder / manifest.NAME, self._manifest(stage))
 
     def _manifest(self, stage: Stage) -> dict[str, Any]:
@@ -251,29 +246,42 @@ class Run:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a stage's folder, which dies with its process; what a killed one left in it is told."""
+def _told(where: str) -> Iterator[None]:
+    """Turn lack of memory, and files that can't be read, written or removed, into a KitError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise KitError(f"{where}: out of memory. Free memory, or take smaller pictures.") from None
+    except OSError as error:
+        raise KitError(f"{where}: {error.filename or 'a file'}: {error.strerror or error}") from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which dies with its process; what a killed one left in it is told."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a+")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise KitError(f"{folder}: can't be written: {error.strerror}. Choose another results folder.") from None
-    with lock:
         lock.seek(0)
         holder = lock.read(200)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            whose = f" ({holder})" if holder else ""
-            raise KitError(
-                f"{folder}: another run is at work there{whose}. Wait for it, or use another results folder."
-            ) from None
-        if holder:
-            say(f"{folder}: the run before ({holder}) was cut off; this one goes on from what it saved")
+        whose = f" ({holder})" if holder else ""
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         lock.seek(0)
         lock.truncate()
         lock.write(f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
         lock.flush()
+    except BlockingIOError:
+        lock.close()
+        raise KitError(
+            f"{folder}: another run is at work there{whose}. Wait for it, or use another results folder."
+        ) from None
+    except OSError as error:
+        raise KitError(f"{folder}: can't be written: {error.strerror}. Choose another results folder.") from None
+    with lock:
+        if holder:
+            say(f"{folder}: the run before{whose} was cut off; this one goes on from what it saved")
         try:
             yield
         finally:

@@ -112,7 +112,7 @@ def search_loss(
 
     parts = {"network": network, "beta": beta, "upper": upper, "lower": lower}
     history = loop.run(
-        stage, steps, step, parts, lambda r: f"L_C {r['upper_loss']:.4f}  L_Q {r['lower_loss']:.3f}", train
+        stage, steps, step, parts, lambda r: f"L_C {r['upper_loss']:.4f}  L_Q {r['lower_loss']:.3f}", [train, held_out]
     )
     return beta.found(), history
 
@@ -174,7 +174,12 @@ def search_architecture(
 
     parts = {"supernet": supernet, "upper": upper, "lower": lower}
     history = loop.run(
-        stage, steps, step, parts, lambda r: f"L_Q {r['upper_loss']:.3f}, lower {r['lower_loss']:.3f}", train
+        stage,
+        steps,
+        step,
+        parts,
+        lambda r: f"L_Q {r['upper_loss']:.3f}, lower {r['lower_loss']:.3f}",
+        [train, held_out],
     )
     return Genotype.derive(supernet), history
 

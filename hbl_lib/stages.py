@@ -70,9 +70,9 @@ def write_metrics(stage: Stage, count: int, facts: dict[str, Any]) -> None:
 
 
 def finish(stage: Stage, history: list[dict[str, Any]]) -> None:
-    """Store the records of a finished loop; its checkpoints are no longer needed."""
+    """Store the records of a finished loop."""
     files.write_json(stage.output("history.json"), history)
-    stage.forget()
+    stage.ended()
 
 
 def data(run: Run) -> None:

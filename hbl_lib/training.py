@@ -45,7 +45,7 @@ def train_classifier(stage: Stage, params: ClassifierParams, crops: Crops) -> tu
         return {"loss": loop.number(loss), "accuracy": accuracy, **skipped}
 
     parts = {"classifier": classifier, "optimizer": optimizer}
-    history = loop.run(stage, steps, step, parts, lambda r: f"loss {r['loss']:.3f}", crops)
+    history = loop.run(stage, steps, step, parts, lambda r: f"loss {r['loss']:.3f}", [crops])
     return classifier.eval(), history
 
 
@@ -133,6 +133,6 @@ def train_restorer(
         return record
 
     parts = {"restorer": restorer, "optimizer": optimizer, "best": best} | ({"average": average} if average else {})
-    history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['loss']:.3f}{best.words()}", crops)
+    history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['loss']:.3f}{best.words()}", [crops])
     restorer.load_state_dict(best.weights)
     return best, history

@@ -8,8 +8,8 @@ from pathlib import Path
 from . import files, manifest, perceptual, splits
 from .config import located
 from .errors import KitError
-
-BUNDLE = "checksums.json"  # of a bundle: {file: SHA-256}
+from .export import BUNDLE, PARTS
+from .runs import STAGES
 
 
 def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
@@ -22,11 +22,15 @@ def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
         recorded = files.read_json(folder / BUNDLE)
         if not isinstance(recorded, dict):
             raise KitError(f"{folder / BUNDLE}: expected checksums by file")
-        yield "bundle", len(recorded), list(_differences(folder, recorded))
+        lacking = [f"{name}: has no checksum" for name in PARTS if name not in recorded]
+        yield "bundle", len(recorded), [*lacking, *_differences(folder, recorded)]
         return
     found = sorted(folder.rglob(manifest.NAME)) if folder.is_dir() else []
     if not found:
         raise KitError(f"{folder}: neither a run (results/PROFILE/TASK) nor a bundle: no manifest in it")
+    for stage in STAGES:
+        if (folder / stage).is_dir() and folder / stage / manifest.NAME not in found:
+            yield stage, 0, ["has no manifest: it did not end"]
     for path in found:
         yield str(path.parent.relative_to(folder)), *_stage(path)
 
@@ -40,9 +44,12 @@ def _stage(path: Path) -> tuple[int, list[str]]:
         recorded.append((located(str(data)), splits.checksums(path.with_name("splits.json"))))
     problems = [told for folder, known in recorded for told in _differences(folder, known)]
     for fact in made["facts"].values():
-        weights = perceptual.weight_file(str(fact.get("features"))) if isinstance(fact, dict) else None
-        if weights and files.sha256(weights) != fact.get("sha256"):
-            problems.append(f"{weights}: are not the weights that the run had")
+        try:
+            weights = perceptual.weight_file(str(fact.get("features"))) if isinstance(fact, dict) else None
+            if weights and files.sha256(weights) != fact.get("sha256"):
+                problems.append(f"{weights}: are not the weights that the run had")
+        except KitError as error:
+            problems.append(str(error))
     return sum(len(known) for _, known in recorded), problems
 
 

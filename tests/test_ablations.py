@@ -45,7 +45,7 @@ def test_a_member_cut_off_and_started_again_gives_the_same_bytes(undisturbed, re
     assert not ablations.finished(smoke(results).folder, member)
     ablations.run_member(smoke(results), ARCHITECTURES, "synchronous")
     assert {name: (folder / name).read_bytes() for name in undisturbed} == undisturbed
-    assert not list(folder.rglob("checkpoint.safetensors"))
+    assert not list(folder.rglob("checkpoint_before.safetensors"))
     loop = "search" if cut_after == 2 else "train"
     assert files.read_json(folder / "manifest.json")["resumes"][f"{member}/{loop}"] == [2]
     assert len(files.read_json(folder / "search/history.json")) == smoke(results).params.loss_search.steps

@@ -18,6 +18,7 @@ from PIL import Image
 from hbl_lib import checkpoint, config, evaluation, files, images, modes, pairs, splits, verify
 from hbl_lib.classifier import Classifier
 from hbl_lib.errors import KitError
+from hbl_lib.export import BUNDLE
 from hbl_lib.genotype import Genotype
 from hbl_lib.losses import FoundLoss
 from hbl_lib.restorer import Restorer
@@ -223,16 +224,23 @@ def test_sound_checkpoints_of_something_else(place, data):
 
 
 @given(st.data())
-def test_manifests_and_bundles(tmp_path_factory, data):
+def test_manifests_and_bundles(tmp_path_factory, weights, data):
     folder = tmp_path_factory.mktemp("bundle")
     manifest = {
-        "stage": "00_data",
-        "parameters": {"task": {"data": "embedded"}},
+        "stage": data.draw(st.sampled_from(["00_data", "06_loss_ablation/unet", "x"])),
+        "parameters": {"seed": 0, "task": {"data": data.draw(st.sampled_from(["embedded", "pairs", "~nobody/x"]))}},
         "facts": {"vgg_term": {"features": "untrained", "sha256": None}},
-        "inputs": {},
+        "inputs": {"00_data/splits.json": "0" * 64},
         "outputs": {"a.json": "0" * 64},
+        "seconds": 1.0,
     }
-    name = data.draw(st.sampled_from([verify.BUNDLE, "manifest.json"]))
-    (folder / name).write_text(json.dumps(data.draw(altered({"a.json": "0"} if name == verify.BUNDLE else manifest))))
-    survives(lambda: list(verify.verify(folder)))
+    (folder / "a.json").write_text("{}")
+    (folder / "splits.json").write_text(json.dumps(SPLITS))
+    if data.draw(st.booleans()):
+        (folder / "restorer.safetensors").write_bytes(data.draw(st.just(weights["restorer"]) | damaged(b"{}")))
+    name = data.draw(st.sampled_from([BUNDLE, "manifest.json"]))
+    tree = {"a.json": "0", "restorer.safetensors": "0"} if name == BUNDLE else manifest
+    (folder / name).write_text(json.dumps(data.draw(st.just(tree) | altered(tree))))
+    told = survives(lambda: list(verify.verify(folder)))
+    assert told is None or all(isinstance(problem, str) for *_, problems in told for problem in problems)
     survives(Restorer.load, folder)

@@ -75,7 +75,7 @@ def kill_often(results: Path, kills: int, seconds: float, seed: int) -> list[str
         else:
             assert process.returncode == 0
             for stage in runs.STAGES[1:]:
-                (results / "smoke/llie_lol" / stage / "manifest.json").unlink()
+                shutil.rmtree(results / "smoke/llie_lol" / stage)
     return places
 
 
@@ -85,6 +85,7 @@ def assert_survives(finished_run: Path, results: Path, kills: int, seed: int) ->
     said = process.communicate()[0]
     assert process.returncode == 0, said
     assert kept(results) == kept(finished_run), f"seed {seed}, killed in {places}"
+    sys.stdout.write(f"killed in {', '.join(places)}; {said.count('resumed at step')} resumed in the last run alone\n")
     torn = [p for p in results.rglob(".*") if p.is_file() and p.name != ".lock"]
     assert torn == [], "temporary files of killed runs are left"
 
@@ -97,6 +98,33 @@ def test_a_run_killed_six_times_at_random_moments_ends_with_the_same_bytes(finis
 @pytest.mark.parametrize("batch", range(5))
 def test_runs_killed_thirty_times_in_all_end_with_the_same_bytes(finished_run, tmp_path, batch):
     assert_survives(finished_run, tmp_path, kills=6, seed=time.time_ns())
+
+
+AT_A_WRITE = """
+import os
+from hbl_lib import runs, stages
+replace, left = os.replace, int(sys.argv[2])
+def replace_and_die(*paths):
+    global left
+    left -= 1
+    if left == 0:
+        os._exit(9)
+    replace(*paths)
+os.replace = replace_and_die
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("write", range(1, 13))
+def test_a_stage_killed_between_writing_and_renaming_a_file_ends_with_the_same_bytes(finished_run, tmp_path, write):
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
+    for stage in ("04_retrain", "05_evaluate"):
+        shutil.rmtree(tmp_path / "smoke/llie_lol" / stage)
+    code = CHAIN.replace("import sys", "import sys" + AT_A_WRITE, 1)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path), str(write)], cwd=ROOT, capture_output=True)
+    assert done.returncode == 9
+    assert start(tmp_path).wait() == 0
+    assert kept(tmp_path) == kept(finished_run)
 
 
 def no_larger_than(size: int):
@@ -169,7 +197,7 @@ def test_running_out_of_memory_is_told_with_stage_size_and_setting(finished_run,
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout
     assert "04_retrain: step 1: out of memory on cpu, with crops of 64x3x300x300" in done.stderr
-    assert "lower retrain.crop (OVERRIDES=retrain.crop=150)" in done.stderr
+    assert "lower retrain.crop or retrain.batch (OVERRIDES=retrain.crop=150), which starts" in done.stderr
     assert "Traceback" not in done.stderr
 
 

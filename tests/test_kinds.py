@@ -119,6 +119,12 @@ def loop(folder: Path) -> Path:
     return folder / "a.png"
 
 
+def unreadable(folder: Path) -> Path:
+    """Its first byte can't be read, not even by root."""
+    (folder / "a.png").symlink_to("/proc/self/mem")
+    return folder / "a.png"
+
+
 def a_folder(folder: Path) -> Path:
     (folder / "a.png").mkdir()
     return folder / "a.png"
@@ -135,7 +141,9 @@ KINDS = {
     "grey with transparency": of_mode("LA"),
     "CMYK": of_mode("CMYK", "jpg"),
     "16 bits a channel": deep,
-    "32-bit float, also with NaN or infinite values": floats(float("nan")),
+    "32-bit float": floats(0.5),
+    "32-bit float with NaN": floats(float("nan")),
+    "32-bit float with infinite values": floats(float("inf")),
     "turned by EXIF": turned,
     "animation": animated,
     "TIFF of several pages": pages,
@@ -148,7 +156,9 @@ KINDS = {
     "name beyond ASCII": called("夜 – ночь.png"),
     "name with a line break or control character": called("a\nb\x1b[2J.png"),
     "link to a file elsewhere": link,
-    "link to nothing, or to itself": loop,
+    "link to nothing": dangling,
+    "link to itself": loop,
+    "file that can't be read": unreadable,
     "folder with a picture's name": a_folder,
 }
 

@@ -58,6 +58,7 @@ def test_retraining_selects_on_the_validation_list(finished_run, tmp_path):
     run = smoke(tmp_path)
     for pair in splits.read(run.output("00_data", "splits.json"))["validation"]:
         (run.data_root / pair.clear).unlink(missing_ok=True)
+    shutil.rmtree(run.folder / "04_retrain")
     with pytest.raises(KitError, match="no such file"):
         stages.retrain(run)
     record = files.read_json(smoke(finished_run).output("04_retrain", "history.json"))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from skimage import data
 
-from hbl_lib import config, files, images, overlap, pairs, splits
+from hbl_lib import files, images, overlap, pairs, splits
 from hbl_lib.__main__ import main
 from hbl_lib.overlap import EQUAL, Look
 
@@ -90,14 +90,16 @@ def test_pairs_of_one_scene_never_fall_into_two_lists(tmp_path, capsys):
         dealt = splits.deal(found.pairs, 0.2, 0.2, seed)
         assert sum("again" in {pair.group for pair in part} for part in dealt.values()) == 1
     assert main(["data", "check", str(root)]) == 0
-    assert "one scene: high/again.png and high/coffee.png: " in capsys.readouterr().out
+    assert re.search(r"alike: high/again.png and high/coffee.png: \d .*; one scene", capsys.readouterr().out)
 
 
 def test_scenes_that_a_person_has_named_are_joined_for_equal_pixels_only(tmp_path):
     coffee = photograph("coffee")
     root = folder_of_pairs(tmp_path, {"a": coffee, "b": as_jpeg(coffee), "c": coffee, "d": photograph("rocket")})
     files.write_json(root / "groups.json", {"a": "morning", "b": "noon", "c": "night"})
-    assert [pair.group for pair in pairs.check(root).pairs] == ["morning", "noon", "morning", "d"]
+    found = pairs.check(root)
+    assert [pair.group for pair in found.pairs] == ["morning", "noon", "morning", "d"]
+    assert sum("two scenes all the same, as groups.json says" in told for told in found.twins) == 2
 
 
 def test_one_degraded_picture_of_two_scenes_makes_them_one(tmp_path):
@@ -105,7 +107,7 @@ def test_one_degraded_picture_of_two_scenes_makes_them_one(tmp_path):
     (root / "low/b.png").write_bytes((root / "low/a.png").read_bytes())
     found = pairs.check(root)
     assert [pair.group for pair in found.pairs] == ["a", "a"]
-    assert found.twins == ["low/a.png and low/b.png: equal pixels"]
+    assert found.twins == ["low/a.png and low/b.png: equal pixels; one scene"]
 
 
 @real
@@ -144,4 +146,3 @@ def test_training_pictures_of_one_set_are_found_in_the_test_pictures_of_another(
 def test_the_embedded_pictures_share_nothing_between_their_scenes(finished_run):
     listed = pairs.check(finished_run / "smoke/llie_lol/00_data/pictures")
     assert listed.twins == []
-    assert config.load("quick", "llie_lol").task.data == "embedded"

@@ -32,7 +32,7 @@ NAMES = {
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
     """A folder of pairs, and one of the degraded ones restored elsewhere, by gamma."""
-    root = tmp_path_factory.mktemp("awkward") / "a folder; with 'quotes' & <b>"
+    root = tmp_path_factory.mktemp("awkward") / "a folder; with 'quotes' & <b> `c` $(d) {e}"
     for photograph, name in NAMES.items():
         clear = transform.resize(getattr(data, photograph)()[..., :3], (96, 112), anti_aliasing=True)
         degraded = (clear**2.2 * 0.4 * 255).round().astype("uint8")

@@ -34,7 +34,20 @@ def test_a_stage_cut_off_and_started_again_gives_the_same_bytes(finished_run, tm
     stages.BY_NAME[name](smoke(tmp_path))
     for file in LOOPS[name]:
         assert (folder / file).read_bytes() == (smoke(finished_run).folder / name / file).read_bytes(), file
-    assert not list(folder.glob("checkpoint*"))
+    assert [path.name for path in folder.glob("checkpoint*")] == ["checkpoint.safetensors"]
+
+
+def test_what_fails_after_a_loop_has_ended_does_not_cost_the_loop(finished_run, tmp_path, capsys):
+    """As when a notebook's later cell fails, and Snakemake removes what the stage had made."""
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
+    folder = smoke(tmp_path).folder / "04_retrain"
+    for path in folder.iterdir():
+        if path.name != "checkpoint.safetensors":
+            path.unlink()
+    stages.retrain(smoke(tmp_path))
+    assert "04_retrain: resumed at step 3" in capsys.readouterr().out
+    for file in LOOPS["04_retrain"]:
+        assert (folder / file).read_bytes() == (smoke(finished_run).folder / "04_retrain" / file).read_bytes()
 
 
 def test_published_loss_and_genotype_take_the_place_of_both_searches(finished_run, tmp_path):
@@ -89,7 +102,7 @@ def test_the_loss_search_leaves_alpha_at_its_start(finished_run, tmp_path, monke
         kept.append(checkpoint.load(path)["parts"]["network"])
 
     monkeypatch.setattr(checkpoint, "save", keep)
-    (smoke(tmp_path).folder / "02_loss_search/manifest.json").unlink()
+    shutil.rmtree(smoke(tmp_path).folder / "02_loss_search")
     stages.loss_search(smoke(tmp_path))
     for name, value in kept[-1].items():
         assert name.endswith(".alpha") == value.equal(kept[0][name]), name
