@@ -17,6 +17,10 @@ PYTHON    ?= .venv/bin/python
 READY   = $(if $(filter .venv/%,$(PYTHON)),.venv/ready)
 export PYTHONPATH := $(CURDIR)
 
+KNOWN    = PROFILE TASKS DATA SEED SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS METHODS PYTHON
+UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+$(if $(UNKNOWN),$(error no setting $(UNKNOWN); there are: $(KNOWN)))
+
 # Settings travel by the environment: a shell would read quotes, blanks and backticks of a path as its own.
 SETTINGS = PROFILE TASKS DATA SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS METHODS
 $(foreach name,$(SETTINGS),$(eval export HBL_RUN_$(name) := $$(value $(name))))
@@ -29,7 +33,8 @@ help:  ## list the targets
 reproduce: $(READY)  ## run the chain (PROFILE= TASKS= ABLATIONS= DATA= METHODS= SEEDS= JOBS= DEVICE= RESULTS= OVERRIDES=)
 	@$(PYTHON) -m hbl_lib check --profile "$$HBL_RUN_PROFILE" --tasks "$$HBL_RUN_TASKS" --data "$$HBL_RUN_DATA" \
 	  --seeds "$$HBL_RUN_SEEDS" --device "$$HBL_RUN_DEVICE" --results "$$HBL_RUN_RESULTS" \
-	  --overrides "$$HBL_RUN_OVERRIDES" --ablations "$$HBL_RUN_ABLATIONS" --methods "$$HBL_RUN_METHODS"
+	  --overrides "$$HBL_RUN_OVERRIDES" --ablations "$$HBL_RUN_ABLATIONS" --methods "$$HBL_RUN_METHODS" \
+	  --jobs "$$HBL_RUN_JOBS"
 	@$(PYTHON) -m hbl_lib alone "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE" $(PYTHON) -m snakemake --cores "$$HBL_RUN_JOBS" \
 	  --quiet progress rules --rerun-incomplete --nolock
 	@echo "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE/report.html"

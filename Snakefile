@@ -33,7 +33,7 @@ FOLDER = f"{RESULTS}/{PROFILE}"
 # A run's folder in FOLDER: a task's own for the first seed, a replica of it for each further one.
 RUNS = {task if seed == SEEDS[0] else f"{task}/seed_{seed}": seed for task in TASKS for seed in SEEDS}
 # Ablations: {notebook: [members]}, each member a job of its own, and one more that shows them all; empty: none are run.
-MEMBERS = yaml.safe_load(Path("params/ablations.yaml").read_text()) if setting("ABLATIONS") else {}
+MEMBERS = yaml.safe_load(Path("params/ablations.yaml").read_text()) if setting("ABLATIONS") == "1" else {}
 PUBLISHED = yaml.safe_load(Path("params/published/loss.yaml").read_text())["weights"]
 LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("params/published").glob("*.yaml")]))
 LIBRARY.append("params/ablations.yaml")

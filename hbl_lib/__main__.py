@@ -53,11 +53,15 @@ def _check(arguments: argparse.Namespace) -> int:
 
     if re.search(r"[<>{}\n]", arguments.results):
         raise KitError(f"RESULTS {arguments.results!r}: choose a folder without <, >, {{, }} or line break in its path")
+    if arguments.ablations not in ("", "0", "1"):
+        raise KitError(f"ABLATIONS '{arguments.ablations}': 1 runs the ablations, 0 or nothing leaves them out")
+    if not arguments.jobs.isdecimal() or int(arguments.jobs) < 1:
+        raise KitError(f"JOBS '{arguments.jobs}': expected a whole number of at least 1")
     seeds = arguments.seeds.split()
     if not seeds or not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):
         raise KitError(f"SEEDS '{arguments.seeds}': expected whole numbers from 0 on, each once, separated by spaces")
     tasks = arguments.tasks.split()
-    if not tasks or len(set(tasks)) < len(tasks):
+    if not tasks or len(set(tasks)) < len(tasks) or "," in arguments.tasks:
         raise KitError(f"TASKS '{arguments.tasks}': expected names of params/tasks, each once, separated by spaces")
     if arguments.data and len(tasks) > 1:
         raise KitError(
@@ -75,9 +79,12 @@ def _check(arguments: argparse.Namespace) -> int:
         paper.published_scores(run.params.task)  # named wrongly, it would stop the last stage
         if run.params.search == "published":
             Genotype.published(task)
-        for ablation in runs.ABLATIONS if arguments.ablations else ():
+        for ablation in runs.ABLATIONS if arguments.ablations == "1" else ():
             ablations.members(ablation, task)
         say(run.describe())
+        lists = run.folder / "00_data/splits.json"
+        if given and lists.is_file():  # a fault would cost what 05_evaluate has made
+            evaluation.restored_elsewhere(given, data.Pictures(run.data_root, splits.read(lists)["test"]))
         if seed == int(seeds[0]) and run.params.task.data != "embedded":
             params, found = run.params, pairs.require_sound(pairs.check(run.data_root))
             if params.task.unseen:
@@ -233,6 +240,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
     check.add_argument("--methods", default="", help="'name=folder ...', restored pictures to score")
     check.add_argument("--ablations", default="", help="1: check params/ablations.yaml too")
+    check.add_argument("--jobs", default="1", help="notebooks side by side (default: 1)")
     check.set_defaults(act=_check, replica="")
     alone = commands.add_parser("alone", help="run a command while no other one may, by a lock on a folder")
     alone.add_argument("folder", type=Path)

@@ -338,7 +338,7 @@ def _looks(folder: Path) -> tuple[list[str], list[Look]]:
     except KitError:
         listed = {path.name: None for path in _pictures(folder)}
     if not listed:
-        raise KitError(f"{folder}: holds no pictures")
+        raise KitError(f"{folder}: {'holds no pictures' if folder.is_dir() else 'no such folder'}")
     looks, pairs = [], list(listed.items())
     for index in Progress(f"pictures of {folder} read", len(pairs)):
         name, pair = pairs[index]

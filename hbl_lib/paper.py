@@ -102,7 +102,7 @@ def _member_methods(task: TaskParams, main: dict[str, Any], steps: int | None) -
     """The rows that members of the ablations make, trained for `steps`; None: those of the main run."""
     yield Row("U-Net", stage=f"{LOSSES}/unet_default")
     yield Row("MBLLEN", "MBLLEN", f"{LOSSES}/mbllen_default")
-    if "published" in ablations.members(ARCHITECTURES, task.name):
+    if main["search"] == "here" and "published" in ablations.members(ARCHITECTURES, task.name):
         yield Row("HBL, published loss and genotype", task.published_row, f"{ARCHITECTURES}/published")
     if steps not in (None, main["steps"]):
         yield Row(f"{label_of(main)} ({steps} steps)", task.published_row, f"{ARCHITECTURES}/ours")

@@ -88,8 +88,8 @@ def comparison(
     ratio = versions[clear].shape[0] / versions[clear].shape[1]
     side = max(1.4, min(WIDTH / columns, 2.2 / ratio))  # upright pictures would make the figure endless
     height = 3 * ratio * side + 0.6
-    figure = Figure(figsize=(max(4.5, columns * side), lines * height + 0.9), layout="constrained")
-    *parts, foot = figure.subfigures(lines + 1, 1, height_ratios=[height] * lines + [0.9])
+    figure = Figure(figsize=(max(4.5, columns * side), lines * height + 1.1), layout="constrained")
+    *parts, foot = figure.subfigures(lines + 1, 1, height_ratios=[height] * lines + [1.1])
     for line, part in enumerate(parts):
         axes = part.subplots(3, columns, squeeze=False)
         for axis in axes.flat:
@@ -121,7 +121,7 @@ def _draw_version(
 def _error_bar(foot: Any, norm: PowerNorm) -> None:
     ticks = sorted({round(norm.vmax * step**2) for step in (0, 0.25, 0.5, 0.75)} | {int(norm.vmax)})
     options = {"orientation": "horizontal", "ticks": ticks, "extend": "max"}
-    bar = foot.colorbar(ScalarMappable(norm, "viridis"), cax=foot.add_axes((0.15, 0.66, 0.7, 0.2)), **options)
+    bar = foot.colorbar(ScalarMappable(norm, "viridis"), cax=foot.add_axes((0.15, 0.7, 0.7, 0.17)), **options)
     error = "mean absolute error over R, G, B, of 255 (square-root scale)"
     bar.set_label(f"{error}\nPSNR and SSIM by the protocol 'rgb'", fontsize=10)
     bar.minorticks_off()

@@ -183,7 +183,8 @@ class Run:
         """The path of a stage's output, which must exist."""
         path = self.folder / stage / file
         if not path.is_file():
-            raise KitError(f"{path}: is missing. notebooks/{stage}.ipynb makes it (python -m hbl_lib stage {stage}).")
+            words = f"stage {stage} --profile {self.params.profile} --task {self.params.task.name}"
+            raise KitError(f"{path}: is missing. notebooks/{stage}.ipynb makes it (python -m hbl_lib {words}).")
         return path
 
     def require_current(self, stage: str) -> None:

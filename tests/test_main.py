@@ -78,6 +78,10 @@ def test_a_fault_of_the_data_is_one_message_and_nothing_is_written(tmp_path, cap
             "no degradation 'hase'; there are: low_light, haze, underwater, rain. Did you mean 'haze'?",
         ),
         (["--device", "gpu"], "device 'gpu' is not one of auto, cpu, cuda"),
+        (["--tasks", "uie,sihr"], "TASKS 'uie,sihr': expected names of params/tasks, each once, separated by spaces"),
+        (["--ablations", "yes"], "ABLATIONS 'yes': 1 runs the ablations, 0 or nothing leaves them out"),
+        (["--jobs", "two"], "JOBS 'two': expected a whole number of at least 1"),
+        (["--results", "a{b}"], "RESULTS 'a{b}': choose a folder without <, >, {, }"),
     ],
 )
 def test_a_wrong_parameter_is_one_message(capsys, words, told):
@@ -152,3 +156,12 @@ def test_a_member_goes_with_an_ablation_alone(tmp_path, capsys):
 def test_tables_without_results_say_what_makes_them(tmp_path, capsys):
     status, said, error = run(["tables", "--tasks", "uie", "--results", tmp_path], capsys)
     assert status == 1 and "none of uie has run there. make reproduce runs them" in error and "uie: has not run" in said
+
+
+def test_a_method_that_lacks_a_picture_is_told_before_a_finished_evaluation_is_touched(finished_run, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    source = next((finished_run / "smoke/llie_lol/05_evaluate/pictures/gamma").iterdir())
+    (tmp_path / "mine" / source.name).write_bytes(source.read_bytes())
+    words = ["check", "--profile", "smoke", "--results", finished_run, "--methods", f"mine={tmp_path / 'mine'}"]
+    status, _, error = run(words, capsys)
+    assert status == 1 and "has no restored" in error and "each of the 2 test pictures is needed" in error

@@ -158,3 +158,10 @@ def test_papermill_understands_every_parameter(run, path):
     code, text = run(sys.executable, "-m", "papermill", "--help-notebook", str(path))
     assert code == 0 and "Unable to parse" not in text
     assert "profile: str" in text and "results: str" in text
+
+
+def test_a_misspelt_setting_of_make_is_refused_and_no_ablations_are_none(run, plan):
+    code, said = run("make", "reproduce", "TASK=sihr", "PROFILE=smoke")
+    assert code != 0 and "no setting TASK; there are: PROFILE TASKS DATA" in said
+    assert "rule member" not in plan(tasks="llie_lol", ablations="0", results="nowhere")
+    assert "rule member" in plan(tasks="llie_lol", ablations="1", results="nowhere")
