@@ -123,7 +123,9 @@ def test_a_stage_killed_between_writing_and_renaming_a_file_ends_with_the_same_b
     code = CHAIN.replace("import sys", "import sys" + AT_A_WRITE, 1)
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path), str(write)], cwd=ROOT, capture_output=True)
     assert done.returncode == 9
-    assert start(tmp_path).wait() == 0
+    process = start(tmp_path)
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
     assert kept(tmp_path) == kept(finished_run)
 
 
