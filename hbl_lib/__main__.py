@@ -11,34 +11,38 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import config, data, files, pairs, runs, splits
+from . import config, files, manifest, overlap, soundness
 from .errors import KitError, nearest
+from .lock import locked
 from .progress import printable, say
 
 if TYPE_CHECKING:
+    from . import runs
     from .restorer import Restorer
 
 
 def _open(arguments: argparse.Namespace, task: str) -> runs.Run:
+    from . import runs  # torch, torchvision and the searches load only where they are needed
+
     a = arguments
     return runs.open_run(a.profile, task, a.seed, a.data, a.device, a.results, a.overrides, a.replica)
 
 
 def _stage(arguments: argparse.Namespace) -> int:
-    from . import ablations, stages  # torchvision and the searches load only where they are needed
+    from . import ablations, stages
 
-    name, known = arguments.name, [*runs.STAGES, *runs.ABLATIONS]
+    name, known = arguments.name, [*manifest.STAGES, *manifest.ABLATIONS]
     if name not in known:
         raise KitError(f"no stage '{name}'; there are: {', '.join(known)}.{nearest(name, known)}")
-    if name in runs.ABLATIONS and not arguments.member:
+    if name in manifest.ABLATIONS and not arguments.member:
         raise KitError(f"{name} needs --member: {', '.join(ablations.members(name, arguments.task))}")
-    if arguments.member and name not in runs.ABLATIONS:
-        raise KitError(f"--member is for {' and '.join(runs.ABLATIONS)}, not for {name}")
+    if arguments.member and name not in manifest.ABLATIONS:
+        raise KitError(f"--member is for {' and '.join(manifest.ABLATIONS)}, not for {name}")
     if arguments.methods and name != "05_evaluate":
         raise KitError(f"--methods is for 05_evaluate, not for {name}")
     run = _open(arguments, arguments.task)
     say(f"{name}: {run.describe()}")
-    if name in runs.ABLATIONS:
+    if name in manifest.ABLATIONS:
         folder = ablations.run_member(run, name, arguments.member)
     else:
         folder = run.folder / name
@@ -48,7 +52,7 @@ def _stage(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from . import ablations, evaluation, paper
+    from . import ablations, data, evaluation, paper, splits
     from .genotype import Genotype
 
     if re.search(r"[<>{}\n]", arguments.results):
@@ -79,27 +83,28 @@ def _check(arguments: argparse.Namespace) -> int:
         paper.published_scores(run.params.task)  # named wrongly, it would stop the last stage
         if run.params.search == "published":
             Genotype.published(task)
-        for ablation in runs.ABLATIONS if arguments.ablations == "1" else ():
+        for ablation in manifest.ABLATIONS if arguments.ablations == "1" else ():
             ablations.members(ablation, task)
         say(run.describe())
         lists = run.folder / "00_data/splits.json"
         if given and lists.is_file():  # a fault would cost what 05_evaluate has made
             evaluation.restored_elsewhere(given, data.Pictures(run.data_root, splits.read(lists)["test"]))
         if seed == int(seeds[0]) and run.params.task.data != "embedded":
-            params, found = run.params, pairs.require_sound(pairs.check(run.data_root))
+            params, found = run.params, soundness.require_sound(soundness.check(run.data_root))
             if params.task.unseen:
-                pairs.require_unseen(run.data_root, config.located(params.task.unseen))
+                overlap.require_unseen(run.data_root, config.located(params.task.unseen))
             splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
             data.require_large_enough(params, run.data_root, found)
     return 0
 
 
 def _alone(arguments: argparse.Namespace) -> int:
-    with runs.locked(config.ROOT / config.expanded(str(arguments.folder))):
+    with locked(config.ROOT / config.expanded(str(arguments.folder))):
         return subprocess.run(arguments.command).returncode
 
 
 def _restorer(arguments: argparse.Namespace) -> Restorer:
+    from . import runs
     from .restorer import Restorer
 
     device = runs.choose_device(arguments.device)
@@ -169,9 +174,9 @@ def _tables(arguments: argparse.Namespace) -> int:
 
 
 def _data_check(arguments: argparse.Namespace) -> int:
-    found = pairs.check(arguments.folder)
+    found = soundness.check(arguments.folder)
     say(found.describe())
-    for size, count in pairs.sizes(found):
+    for size, count in soundness.sizes(found):
         say(f"  {count} of {size}")
     for twins in found.twins:
         say(f"  alike: {twins}")
@@ -182,7 +187,7 @@ def _data_check(arguments: argparse.Namespace) -> int:
 
 
 def _data_overlap(arguments: argparse.Namespace) -> int:
-    found = pairs.between(arguments.folder, arguments.other)
+    found = overlap.between(arguments.folder, arguments.other)
     for twins in found:
         say(twins)
     say(
@@ -204,7 +209,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--results", default="results", help="results folder (default: results)")
     options.add_argument("--overrides", default="", help="section.key=value, separated by commas")
     stage = commands.add_parser("stage", parents=[options], help="run one stage without Jupyter")
-    stage.add_argument("name", help=", ".join((*runs.STAGES, *runs.ABLATIONS)))
+    stage.add_argument("name", help=", ".join((*manifest.STAGES, *manifest.ABLATIONS)))
     stage.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
     stage.add_argument("--seed", type=int, default=0, help="of initial weights, crops and samples (default: 0)")
     stage.add_argument("--replica", default="", help="a run beside the task's first: the subfolder it writes to")

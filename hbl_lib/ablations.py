@@ -21,9 +21,10 @@ from .config import PARAMS, Section
 from .errors import KitError, nearest
 from .genotype import Genotype
 from .losses import FoundLoss, Space, published_weights
+from .manifest import ABLATIONS
 from .network import parameter_count
 from .restorer import Restorer
-from .runs import ABLATIONS, Run, Stage, seed_everything
+from .runs import Run, Stage, seed_everything
 from .supernet import Supernet
 
 CALIBRATION_CROPS = 8

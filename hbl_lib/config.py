@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .degradations import MODELS
 from .errors import KitError, nearest
 from .files import read_yaml
 
@@ -139,6 +138,8 @@ class TaskParams(Section):
     def _degradation_is_known(self) -> TaskParams:
         if self.degradation == "" and self.data != "embedded":
             return self  # unknown, as that of a folder may be
+        from .degradations import MODELS  # imports torch, which the lock of a run needs not
+
         if self.degradation not in MODELS:
             raise ValueError(
                 f"no degradation '{self.degradation}'; there are: {', '.join(MODELS)}."

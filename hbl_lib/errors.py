@@ -22,6 +22,12 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
+def several(head: str, lines: list[str]) -> str:
+    """A message with the first ten of its lines."""
+    more = [f"and {len(lines) - 10} more"] if len(lines) > 10 else []
+    return "\n  ".join([head, *lines[:10], *more])
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest of `known`, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

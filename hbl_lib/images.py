@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from .errors import KitError
 from .files import write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LYING = (5, 6, 7, 8)  # EXIF's orientations that swap rows and columns
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -77,6 +79,8 @@ def write(path: Path, picture: np.ndarray) -> None:
 
 def to_tensor(picture: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 -> (1, 3, H, W) float32 in [0, 1]."""
+    import torch  # takes half a gigabyte, which `data check` has no use for
+
     return torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float().div(255)
 
 

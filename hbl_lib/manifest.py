@@ -10,6 +10,15 @@ from pydantic import BaseModel, ValidationError
 from . import files
 from .errors import KitError
 
+STAGES = (
+    "00_data",
+    "01_classifier",
+    "02_loss_search",
+    "03_architecture_search",
+    "04_retrain",
+    "05_evaluate",
+)
+ABLATIONS = ("06_loss_ablation", "07_architecture_ablation")  # each member a stage of its own below
 NAME = "manifest.json"
 
 

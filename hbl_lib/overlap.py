@@ -8,12 +8,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import imagehash
 import numpy as np
 from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from . import images
+from .errors import KitError, several
+from .pairs import listing, pictures_in
+from .progress import Progress
 
 ALIKE = 8  # bits of 64 that may differ; README says what was measured
 FLAT = 2.0  # standard deviation of the grey values, of 255, below which a hash says nothing
@@ -71,3 +77,31 @@ def joined(groups: Sequence[str], links: Sequence[tuple[int, int]]) -> list[str]
 def words(one: str, other: str, bits: int) -> str:
     """ "a.png and b.png: equal pixels"."""
     return f"{one} and {other}: " + ("equal pixels" if bits == EQUAL else f"{bits} of 64 bits of their hashes differ")
+
+
+def between(folder: Path, other: Path) -> list[str]:
+    """In words, which pictures of one folder show what one of the other shows; of pairs, the clear ones count."""
+    names, looks = zip(*(_looks(Path(place)) for place in (folder, other)), strict=True)
+    return [words(names[0][i], names[1][j], bits) for i, j, bits in alike(*looks)]
+
+
+def require_unseen(folder: Path, unseen: Path) -> None:
+    """Refuse data that shows what the pictures of the folder `unseen` show, such as those of another set's test."""
+    shown = between(folder, unseen)
+    if shown:
+        raise KitError(several(f"{folder}: shows what must stay unseen (task.unseen); remove these pictures:", shown))
+
+
+def _looks(folder: Path) -> tuple[list[str], list[Look]]:
+    """Names and looks of the clear pictures of a folder of pairs, or of the pictures in any other folder."""
+    try:
+        listed = {pair.clear: pair for pair in listing(folder).pairs}
+    except KitError:
+        listed = {path.name: None for path in pictures_in(folder)}
+    if not listed:
+        raise KitError(f"{folder}: {'holds no pictures' if folder.is_dir() else 'no such folder'}")
+    looks, pairs = [], list(listed.items())
+    for index in Progress(f"pictures of {folder} read", len(pairs)):
+        name, pair = pairs[index]
+        looks.append(Look.of(pair.read(folder)[1] if pair else images.read(folder / name)))
+    return [str(folder / name) for name in listed], looks

@@ -1,21 +1,17 @@
-"""Paired folders: which degraded picture belongs to which clear one, and what is wrong with a folder."""
+"""Paired folders: which degraded picture belongs to which clear one, by layout and name. Nothing is opened."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from . import files, images
 from .errors import KitError
-from .overlap import EQUAL, Look, alike, joined, pixels, words
-from .progress import Progress
 
 # Names of the two folders, degraded first; case does not matter.
 LAYOUTS = (
@@ -34,7 +30,6 @@ PANELS = ("train", "trans")  # PhysicsGAN: train/ holds hazy, clear and airlight
 ONE_CLEAR_FOR_MANY = ("degraded", "hazy")  # degraded folders in which one clear picture may have several versions
 BORDER = 10  # SOTS indoor: clear pictures are this much larger on each side than hazy ones
 VALID = "valid"  # an optional third folder: white where a clear picture's metrics are to be measured
-SMALLEST = 11  # SSIM's window
 AFFIXES = {
     *("low", "high", "normal", "input", "output", "expertc", "hazy", "haze", "clear", "clean", "gt", "raw", "ref"),
     *("reference", "degraded", "outdoor", "indoor", "rain", "norain"),
@@ -143,7 +138,7 @@ def bare(stem: str) -> str:
     return "_".join(part for part in parts if part not in AFFIXES) or stem
 
 
-def _pictures(folder: Path) -> list[Path]:
+def pictures_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in images.SUFFIXES and not p.name.startswith("."))
@@ -151,22 +146,26 @@ def _pictures(folder: Path) -> list[Path]:
 
 def _encodable(paths: list[Path], problems: list[str]) -> list[Path]:
     """The paths whose names are text; others are problems."""
-    kept = [path for path in paths if path.name.encode(errors="ignore") == os.fsencode(path.name)]
-    problems += [
-        f"{path.parent.name}/{os.fsencode(path.name)!r}: rename it, its name is not UTF-8"
-        for path in paths
-        if path not in kept
-    ]
+    kept = []
+    for path in paths:
+        raw = os.fsencode(path.name)
+        if path.name.encode(errors="ignore") == raw:
+            kept.append(path)
+        else:
+            problems.append(f"{path.parent.name}/{raw!r}: rename it, its name is not UTF-8")
     return kept
 
 
 def _index(paths: list[Path], problems: list[str]) -> dict[str, Path]:
     """Bare stem -> path; stems that two files share are problems."""
-    counts = Counter(bare(path.stem) for path in paths)
-    for stem in sorted(stem for stem, count in counts.items() if count > 1):
-        names = ", ".join(path.name for path in paths if bare(path.stem) == stem)
-        problems.append(f"{paths[0].parent.name}/: several pictures go by the name '{stem}': {names}")
-    return {bare(path.stem): path for path in paths}
+    named: dict[str, list[Path]] = {}
+    for path in paths:
+        named.setdefault(bare(path.stem), []).append(path)
+    for stem, several in sorted(named.items()):
+        if len(several) > 1:
+            names = ", ".join(path.name for path in several)
+            problems.append(f"{several[0].parent.name}/: several pictures go by the name '{stem}': {names}")
+    return {stem: several[-1] for stem, several in named.items()}
 
 
 def _match(stem: str, clear: dict[str, Path], many: bool) -> Path | None:
@@ -199,7 +198,7 @@ def match(restored: Path, clear: Path) -> tuple[list[tuple[Path, Path]], list[Pa
         if not folder.is_dir():
             raise KitError(f"{folder}: no such folder")
     problems: list[str] = []
-    by_stem, sources = (_index(_pictures(folder), problems) for folder in (clear, restored))
+    by_stem, sources = (_index(pictures_in(folder), problems) for folder in (clear, restored))
     many = not by_stem.keys() & sources.keys()
     partners = {path: _match(stem, by_stem, many) for stem, path in sources.items()}
     problems += [f"{path}: has no partner in {clear}" for path, partner in partners.items() if partner is None]
@@ -209,17 +208,17 @@ def match(restored: Path, clear: Path) -> tuple[list[tuple[Path, Path]], list[Pa
 
 
 def listing(folder: Path) -> Listing:
-    """Match the pairs of `folder` by name. Nothing is opened; sizes and contents are `check`'s."""
+    """Match the pairs of `folder` by name. Sizes and contents are `soundness.check`'s."""
     folder = Path(folder)
     found = Listing(folder, find_layout(folder))
-    degraded, clear = (_encodable(_pictures(folder / name), found.problems) for name in found.layout)
+    degraded, clear = (_encodable(pictures_in(folder / name), found.problems) for name in found.layout)
     panels = 3 if found.layout[0] == found.layout[1] else 1
     by_stem = _index(clear, found.problems)
     _index(degraded, found.problems)
     groups = _groups(folder, clear, found.problems)
     found.settled = frozenset(groups.values())
     many = found.layout[0].lower() in ONE_CLEAR_FOR_MANY
-    valid = {path.stem: f"{VALID}/{path.name}" for path in _pictures(folder / VALID)}
+    valid = {path.stem: f"{VALID}/{path.name}" for path in pictures_in(folder / VALID)}
     clear_stems = {path.stem for path in clear}
     found.problems += [
         f"{name}: no clear picture has this name" for stem, name in valid.items() if stem not in clear_stems
@@ -242,126 +241,3 @@ def listing(folder: Path) -> Listing:
     if not found.pairs:
         found.problems.append(f"no pair of pictures ({', '.join(images.SUFFIXES)}) was found")
     return found
-
-
-def check(folder: Path) -> Listing:
-    """`listing`, with every picture decoded: broken ones, unsupported modes and sizes that differ become problems.
-
-    Pairs whose pictures show the same become one scene, so that no two lists share it.
-    """
-    found = listing(folder)
-    bordered = found.layout[0].lower() == "hazy"
-    looks: dict[int, tuple[str, Look]] = {}
-    for index in Progress(f"pairs of {found.folder.name} checked", len(found.pairs)):
-        try:
-            pictures = _read(found.folder, found.pairs[index])
-            found.pairs[index], faults = _examine(found.folder, found.pairs[index], bordered, *pictures)
-            looks[index] = (pixels(pictures[0]), Look.of(pictures[1]))
-        except KitError as error:
-            faults = [str(error).removeprefix(f"{found.folder}/")]
-        found.problems += faults
-    found.problems = list(dict.fromkeys(found.problems))
-    _join(found, looks)
-    return found
-
-
-def _join(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:
-    """One group for pairs that show the same; two that groups.json names only where their pixels are equal."""
-    indices, links = list(looks), {}
-    of_degraded, of_clear = [Look(looks[k][0]) for k in indices], [looks[k][1] for k in indices]
-    for side, known in (("clear", of_clear), ("degraded", of_degraded)):
-        for a, b, bits in alike(known, known):
-            one, other = found.pairs[indices[a]], found.pairs[indices[b]]
-            if a < b and one.group != other.group:
-                told = words(getattr(one, side), getattr(other, side), bits)
-                if bits != EQUAL and {one.group, other.group} <= found.settled:
-                    found.twins.append(f"{told}; two scenes all the same, as groups.json says")
-                else:
-                    links[indices[a], indices[b]] = f"{told}; one scene"
-    if links:
-        groups = joined([pair.group for pair in found.pairs], list(links))
-        found.pairs = [replace(pair, group=group) for pair, group in zip(found.pairs, groups, strict=True)]
-        found.twins += links.values()
-
-
-def _read(folder: Path, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-    if pair.panels > 1 and images.size(folder / pair.degraded)[1] % pair.panels:
-        raise KitError(f"{pair.degraded}: {pair.panels} pictures side by side must be equally wide")
-    return pair.read(folder)
-
-
-def _examine(
-    folder: Path, pair: Pair, bordered: bool, degraded: np.ndarray, clear: np.ndarray
-) -> tuple[Pair, list[str]]:
-    """What is wrong with a pair, and the pair, with SOTS's border if that is why sizes differ."""
-    larger = [b - a for a, b in zip(degraded.shape[:2], clear.shape[:2], strict=True)]
-    if bordered and larger == [2 * BORDER] * 2:
-        pair = replace(pair, border=BORDER)
-        degraded, clear = pair.read(folder)
-    (h, w), (h2, w2) = degraded.shape[:2], clear.shape[:2]
-    if (h, w) != (h2, w2):
-        return pair, [f"{pair.degraded} is {w}x{h} but {pair.clear} is {w2}x{h2}: both must be of one size"]
-    faults = []
-    if min(h, w) < SMALLEST:
-        faults.append(f"{pair.degraded} is {w}x{h}: smaller than {SMALLEST}x{SMALLEST}")
-    if np.array_equal(degraded, clear):
-        faults.append(f"{pair.degraded} and {pair.clear} are the same picture")
-    valid = pair.read_valid(folder)
-    if valid is not None and (valid.shape != (h, w) or not valid[5:-5, 5:-5].any()):  # SSIM's window has its border
-        faults.append(f"{pair.valid}: must be as large as {pair.clear} and white somewhere, 5 pixels from the edge")
-    return pair, faults
-
-
-def between(folder: Path, other: Path) -> list[str]:
-    """In words, which pictures of one folder show what one of the other shows; of pairs, the clear ones count."""
-    names, looks = zip(*(_looks(Path(place)) for place in (folder, other)), strict=True)
-    return [words(names[0][i], names[1][j], bits) for i, j, bits in alike(*looks)]
-
-
-def require_unseen(folder: Path, unseen: Path) -> None:
-    """Refuse data that shows what the pictures of the folder `unseen` show, such as those of another set's test."""
-    shown = between(folder, unseen)
-    if shown:
-        raise KitError(_several(f"{folder}: shows what must stay unseen (task.unseen); remove these pictures:", shown))
-
-
-def _several(head: str, lines: list[str]) -> str:
-    """A message with the first ten of its lines."""
-    more = [f"and {len(lines) - 10} more"] if len(lines) > 10 else []
-    return "\n  ".join([head, *lines[:10], *more])
-
-
-def _looks(folder: Path) -> tuple[list[str], list[Look]]:
-    """Names and looks of the clear pictures of a folder of pairs, or of the pictures in any other folder."""
-    try:
-        listed = {pair.clear: pair for pair in listing(folder).pairs}
-    except KitError:
-        listed = {path.name: None for path in _pictures(folder)}
-    if not listed:
-        raise KitError(f"{folder}: {'holds no pictures' if folder.is_dir() else 'no such folder'}")
-    looks, pairs = [], list(listed.items())
-    for index in Progress(f"pictures of {folder} read", len(pairs)):
-        name, pair = pairs[index]
-        looks.append(Look.of(pair.read(folder)[1] if pair else images.read(folder / name)))
-    return [str(folder / name) for name in listed], looks
-
-
-def sizes(found: Listing) -> list[tuple[str, int]]:
-    """How many pairs there are of each size ("600x400"), the most frequent first; unreadable pictures are left out."""
-    counts: Counter[str] = Counter()
-    for pair in found.pairs:
-        with contextlib.suppress(KitError):
-            height, width = pair.size(found.folder)
-            counts[f"{width}x{height}"] += 1
-    return counts.most_common()
-
-
-def require_sound(found: Listing) -> list[Pair]:
-    """The pairs, or one error that lists what is wrong."""
-    if found.problems:
-        count = len(found.problems)
-        head = f"{found.folder}: {count} problem(s); mend or remove these files, nothing was used:"
-        raise KitError(
-            f"{_several(head, found.problems)}\n'python -m hbl_lib data check {found.folder}' lists them all."
-        )
-    return found.pairs

@@ -14,7 +14,7 @@ from . import ablations, figures, files, manifest, metrics, paper, publish, tabl
 from .degradations import MODELS
 from .errors import KitError
 from .html import table_text
-from .runs import ABLATIONS, STAGES
+from .manifest import ABLATIONS, STAGES
 
 SEARCHED = "08_searched_results"
 SEARCHED_LINK = '<a href="#searched">Searched losses and architectures (Figures 7, 8)</a>'

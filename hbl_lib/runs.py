@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -21,17 +20,8 @@ import torch
 from . import config, files, manifest
 from .config import ROOT, Params
 from .errors import KitError, nearest, out_of_memory
-from .progress import say
+from .lock import locked
 
-STAGES = (
-    "00_data",
-    "01_classifier",
-    "02_loss_search",
-    "03_architecture_search",
-    "04_retrain",
-    "05_evaluate",
-)
-ABLATIONS = ("06_loss_ablation", "07_architecture_ablation")  # each member a stage of its own below
 PACKAGES = (
     "torch",
     "torchvision",
@@ -257,36 +247,6 @@ def _told(where: str) -> Iterator[None]:
         raise KitError(f"{where}: out of memory. Free memory, or take smaller pictures.") from None
     except OSError as error:
         raise KitError(f"{where}: {error.filename or 'a file'}: {error.strerror or error}") from None
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which dies with its process; what a killed one left in it is told."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "a+")  # noqa: SIM115 (closed below)
-        lock.seek(0)
-        holder = lock.read(200)
-        whose = f" ({holder})" if holder else ""
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        lock.seek(0)
-        lock.truncate()
-        lock.write(f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
-        lock.flush()
-    except BlockingIOError:
-        lock.close()
-        raise KitError(
-            f"{folder}: another run is at work there{whose}. Wait for it, or use another results folder."
-        ) from None
-    except OSError as error:
-        raise KitError(f"{folder}: can't be written: {error.strerror}. Choose another results folder.") from None
-    with lock:
-        if holder:
-            say(f"{folder}: the run before{whose} was cut off; this one goes on from what it saved")
-        try:
-            yield
-        finally:
-            lock.truncate(0)
 
 
 def versions() -> dict[str, str]:

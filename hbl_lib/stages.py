@@ -9,7 +9,20 @@ from typing import Any
 import numpy as np
 
 from . import classifier as classifiers
-from . import embedded, evaluation, files, images, inference, metrics, pairs, perceptual, search, splits, training
+from . import (
+    embedded,
+    evaluation,
+    files,
+    images,
+    inference,
+    metrics,
+    overlap,
+    perceptual,
+    search,
+    soundness,
+    splits,
+    training,
+)
 from .baselines import CLASSICAL, color_matrix
 from .classifier import Classifier
 from .config import located
@@ -87,10 +100,10 @@ def data(run: Run) -> None:
             files.write_json(stage.output(embedded.DRAWN), drawn)
         else:
             stage.output(embedded.DRAWN).unlink(missing_ok=True)
-        listed = pairs.check(run.data_root)
-        found = pairs.require_sound(listed)
+        listed = soundness.check(run.data_root)
+        found = soundness.require_sound(listed)
         if params.task.unseen:
-            pairs.require_unseen(run.data_root, located(params.task.unseen))
+            overlap.require_unseen(run.data_root, located(params.task.unseen))
         dealt = splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
         source = "embedded" if params.task.data == "embedded" else "folder"
         splits.write(stage.output("splits.json"), run.data_root, dealt, source)

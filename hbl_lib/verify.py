@@ -9,7 +9,7 @@ from . import files, manifest, perceptual, splits
 from .config import located
 from .errors import KitError
 from .export import BUNDLE, PARTS
-from .runs import STAGES
+from .manifest import STAGES
 
 
 def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:

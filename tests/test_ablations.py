@@ -4,12 +4,12 @@ import shutil
 
 import pytest
 
-from hbl_lib import ablations, config, files, runs, stages
+from hbl_lib import ablations, config, files, manifest, runs, stages
 from hbl_lib.errors import KitError
 from hbl_lib.genotype import Genotype
 from hbl_lib.losses import FoundLoss
 
-LOSSES, ARCHITECTURES = runs.ABLATIONS
+LOSSES, ARCHITECTURES = manifest.ABLATIONS
 SEARCH = "03_architecture_search"
 
 

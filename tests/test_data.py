@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hbl_lib import images, pairs
+from hbl_lib import images, pairs, soundness
 from hbl_lib.data import Crops, Pictures
 from hbl_lib.errors import KitError
 from hbl_lib.pairs import Pair
@@ -124,5 +124,5 @@ def test_a_broken_picture_is_named_before_the_first_step(tmp_path):
 def test_real_data_sets_are_sound(name, count):
     if not (SHARED / name).is_dir():
         pytest.skip(f"{SHARED / name} is not there; HBL_DATA names the folder of real pairs")
-    found = pairs.check(SHARED / name)
+    found = soundness.check(SHARED / name)
     assert (len(pairs.listing(SHARED / name).pairs), len(found.pairs), found.problems) == (count, count, [])

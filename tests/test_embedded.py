@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage.data import stereo_motorcycle
 
-from hbl_lib import config, embedded, images, pairs, splits
+from hbl_lib import config, embedded, images, pairs, soundness, splits
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_the_licence_table_is_complete():
 
 
 def test_the_written_folder_is_a_sound_folder_of_pairs(written):
-    found = pairs.require_sound(pairs.check(written))
+    found = soundness.require_sound(soundness.check(written))
     assert len(found) == len(embedded.PHOTOGRAPHS)
     assert {pair.group for pair in found} == {photograph.scene for photograph in embedded.PHOTOGRAPHS}
 
@@ -85,7 +85,7 @@ def test_haze_uses_measured_depth_and_says_where_it_was_measured(tmp_path, monke
     )
     values = embedded.write_pairs(tmp_path, "haze", 1, 0, {"airlight": (0.9, 0.9)})
     assert {value["airlight"] for value in values.values()} == {0.9}
-    found = pairs.check(tmp_path)
+    found = soundness.check(tmp_path)
     assert found.problems == []
     assert [bool(pair.valid) for pair in found.pairs] == [True, False]
     degraded, clear = (picture / 255 for picture in found.pairs[0].read(tmp_path))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hbl_lib import checkpoint, config, evaluation, files, images, modes, pairs, splits, verify
+from hbl_lib import checkpoint, config, evaluation, files, images, modes, soundness, splits, verify
 from hbl_lib.classifier import Classifier
 from hbl_lib.errors import KitError
 from hbl_lib.export import BUNDLE
@@ -138,9 +138,9 @@ def test_folders_of_pairs(tmp_path_factory, data):
                 path.write_bytes(data.draw(st.sampled_from([PICTURES["png"], b"", PICTURES["bmp"]])))
     if data.draw(st.booleans()):
         (root / "groups.json").write_text(json.dumps(data.draw(PLAIN)))
-    found = survives(pairs.check, root)
+    found = survives(soundness.check, root)
     if found is not None:
-        survives(pairs.require_sound, found)
+        survives(soundness.require_sound, found)
         assert len(found.pairs) == len({pair.degraded for pair in found.pairs})
 
 

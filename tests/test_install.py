@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from hbl_lib import ablations, embedded, files, runs
+from hbl_lib import ablations, embedded, files, manifest
 from hbl_lib.baselines import CLASSICAL
 
 ROOT = Path(__file__).parent.parent
@@ -118,7 +118,7 @@ def test_every_ablation_in_the_readme_stands_in_a_committed_metrics_file():
     def member(ablation, name):
         return files.read_json(folder / ablation / name / "metrics.json")
 
-    losses, architectures = runs.ABLATIONS
+    losses, architectures = manifest.ABLATIONS
     for name, known in ablations.members(architectures, "llie_lol").items():
         found = member(architectures, name)
         cells = [f"{found['parameters']:,}", f"{found['macs']['count'] / 1e9:.2f}", scores(found["restored"])]

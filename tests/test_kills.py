@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hbl_lib import files, runs, stages
+from hbl_lib import files, manifest, runs, stages
 from hbl_lib.errors import KitError
 
 ROOT = Path(__file__).parent.parent
@@ -71,10 +71,10 @@ def kill_often(results: Path, kills: int, seconds: float, seed: int) -> list[str
             process.kill()
             process.communicate()
             done = {path.parent.name for path in results.rglob("manifest.json")}
-            places.append(next((stage for stage in runs.STAGES if stage not in done), "after the last"))
+            places.append(next((stage for stage in manifest.STAGES if stage not in done), "after the last"))
         else:
             assert process.returncode == 0
-            for stage in runs.STAGES[1:]:
+            for stage in manifest.STAGES[1:]:
                 shutil.rmtree(results / "smoke/llie_lol" / stage)
     return places
 

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from hbl_lib import images, inference, modes, pairs
+from hbl_lib import images, inference, modes, soundness
 from hbl_lib.errors import KitError
 from hbl_lib.genotype import Genotype
 from hbl_lib.restorer import Restorer
@@ -198,11 +198,11 @@ def trained_on(path: Path, folder: Path) -> str:
         with Image.open(path) as opened:
             size = size[::-1] if opened.getexif().get(modes.ORIENTATION) == 6 else size
     Image.new("RGB", size, (200, 100, 50)).save(folder / "high" / f"{path.stem}.png")
-    found = pairs.check(folder)
+    found = soundness.check(folder)
     if found.problems:
         assert all("low/" in problem or "high/" in problem for problem in found.problems)
         with pytest.raises(KitError, match="nothing was used"):
-            pairs.require_sound(found)
+            soundness.require_sound(found)
         return "refused"
     picture = found.pairs[0].read(folder)[0]
     assert picture.shape == (*size[::-1], 3) and found.pairs[0].size(folder) == size[::-1]

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from hbl_lib import ablations, files, runs, splits, stages
+from hbl_lib import ablations, files, manifest, runs, splits, stages
 from hbl_lib.errors import KitError
 
 TRAINED = ("01_classifier", "02_loss_search", "03_architecture_search", "04_retrain")
@@ -47,9 +47,9 @@ def test_a_member_is_searched_and_trained_before_it_opens_a_test_picture(without
     run = without("test")
     for stage in TRAINED:
         stages.BY_NAME[stage](run)
-    member = f"{runs.ABLATIONS[0]}/unet_searched"
+    member = f"{manifest.ABLATIONS[0]}/unet_searched"
     with pytest.raises(KitError, match="no such file"):
-        ablations.run_member(run, runs.ABLATIONS[0], "unet_searched")
+        ablations.run_member(run, manifest.ABLATIONS[0], "unet_searched")
     assert len(files.read_json(run.folder / member / "train/history.json")) == 2
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from hbl_lib import files, findings, publish, report, runs, stages
-from hbl_lib.runs import STAGES
+from hbl_lib.manifest import STAGES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

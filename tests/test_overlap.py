@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from skimage import data
 
-from hbl_lib import files, images, overlap, pairs, splits
+from hbl_lib import files, images, overlap, soundness, splits
 from hbl_lib.__main__ import main
 from hbl_lib.overlap import EQUAL, Look
 
@@ -82,7 +82,7 @@ def test_pairs_of_one_scene_never_fall_into_two_lists(tmp_path, capsys):
     pictures = {name: photograph(name) for name in ("astronaut", "chelsea", "coffee", "rocket")}
     pictures |= {"again": as_jpeg(pictures["coffee"]), "dim": ImageEnhance.Brightness(pictures["coffee"]).enhance(0.8)}
     root = folder_of_pairs(tmp_path, pictures)
-    found = pairs.check(root)
+    found = soundness.check(root)
     groups = {Path(pair.clear).stem: pair.group for pair in found.pairs}
     assert found.problems == [] and groups["coffee"] == groups["again"] == groups["dim"] == "again"
     assert len(set(groups.values())) == 4 and len(found.twins) == 3
@@ -97,7 +97,7 @@ def test_scenes_that_a_person_has_named_are_joined_for_equal_pixels_only(tmp_pat
     coffee = photograph("coffee")
     root = folder_of_pairs(tmp_path, {"a": coffee, "b": as_jpeg(coffee), "c": coffee, "d": photograph("rocket")})
     files.write_json(root / "groups.json", {"a": "morning", "b": "noon", "c": "night"})
-    found = pairs.check(root)
+    found = soundness.check(root)
     assert [pair.group for pair in found.pairs] == ["morning", "noon", "morning", "d"]
     assert sum("two scenes all the same, as groups.json says" in told for told in found.twins) == 2
 
@@ -105,7 +105,7 @@ def test_scenes_that_a_person_has_named_are_joined_for_equal_pixels_only(tmp_pat
 def test_one_degraded_picture_of_two_scenes_makes_them_one(tmp_path):
     root = folder_of_pairs(tmp_path, {"a": photograph("coffee"), "b": photograph("rocket")})
     (root / "low/b.png").write_bytes((root / "low/a.png").read_bytes())
-    found = pairs.check(root)
+    found = soundness.check(root)
     assert [pair.group for pair in found.pairs] == ["a", "a"]
     assert found.twins == ["low/a.png and low/b.png: equal pixels; one scene"]
 
@@ -144,5 +144,5 @@ def test_training_pictures_of_one_set_are_found_in_the_test_pictures_of_another(
 
 
 def test_the_embedded_pictures_share_nothing_between_their_scenes(finished_run):
-    listed = pairs.check(finished_run / "smoke/llie_lol/00_data/pictures")
+    listed = soundness.check(finished_run / "smoke/llie_lol/00_data/pictures")
     assert listed.twins == []

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hbl_lib import images, pairs
+from hbl_lib import images, pairs, soundness
 from hbl_lib.errors import KitError
 
 
@@ -43,7 +43,7 @@ def put(root: Path, *names: str, size: tuple[int, int] = (16, 12)) -> Path:
 def test_names_of_public_data_sets_are_matched(tmp_path, degraded, clear):
     expected = {(degraded.format(n), clear.format(n)) for n in (1, 2, 12)}
     put(tmp_path, *(name for pair in expected for name in pair))
-    found = pairs.check(tmp_path)
+    found = soundness.check(tmp_path)
     assert ({(pair.degraded, pair.clear) for pair in found.pairs}, found.problems) == (expected, [])
     assert len({pair.group for pair in found.pairs}) == 3
 
@@ -58,7 +58,7 @@ def test_the_border_that_sots_leaves_out_of_hazy_pictures_is_taken_off_the_clear
     clear = torch.randint(256, (50, 60, 3), generator=rng, dtype=torch.uint8).numpy()
     images.write(tmp_path / "gt/1400.png", clear)
     images.write(tmp_path / "hazy/1400_1.png", 255 - clear[10:-10, 10:-10])
-    found = pairs.check(tmp_path)
+    found = soundness.check(tmp_path)
     assert found.problems == []
     assert "10 pixels are taken off each side of the clear picture in 1" in found.describe()
     degraded, cropped = found.pairs[0].read(tmp_path)
@@ -68,7 +68,7 @@ def test_the_border_that_sots_leaves_out_of_hazy_pictures_is_taken_off_the_clear
 def test_other_sizes_that_differ_are_never_cropped(tmp_path):
     put(tmp_path, "low/1.png", size=(40, 30))
     put(tmp_path, "high/1.png", size=(60, 50))
-    assert "both must be of one size" in pairs.check(tmp_path).problems[0]
+    assert "both must be of one size" in soundness.check(tmp_path).problems[0]
 
 
 def test_physicsgans_three_pictures_in_one_file_are_taken_apart(tmp_path, rng):
@@ -77,15 +77,15 @@ def test_physicsgans_three_pictures_in_one_file_are_taken_apart(tmp_path, rng):
     )
     images.write(tmp_path / "train/1.png", np.concatenate((hazy, clear, airlight), axis=1))
     images.write(tmp_path / "trans/1.png", hazy)
-    found = pairs.check(tmp_path)
+    found = soundness.check(tmp_path)
     assert found.problems == []
     assert all(map(np.array_equal, found.pairs[0].read(tmp_path), (hazy, clear)))
-    assert pairs.sizes(found) == [("24x20", 1)]
+    assert soundness.sizes(found) == [("24x20", 1)]
     (tmp_path / "groups.json").write_text('{"1": "street"}')
-    found = pairs.check(tmp_path)
+    found = soundness.check(tmp_path)
     assert (found.problems, found.pairs[0].group) == ([], "street")
     images.write(tmp_path / "train/2.png", airlight[:, :22])
-    assert "train/2.png: 3 pictures side by side must be equally wide" in pairs.check(tmp_path).problems
+    assert "train/2.png: 3 pictures side by side must be equally wide" in soundness.check(tmp_path).problems
 
 
 def test_a_valid_folder_limits_metrics_and_must_fit(tmp_path):
@@ -93,12 +93,12 @@ def test_a_valid_folder_limits_metrics_and_must_fit(tmp_path):
     mask = np.zeros((12, 16, 3), np.uint8)
     mask[:, :8] = 255
     images.write(tmp_path / "valid/1.png", mask)
-    found = pairs.check(tmp_path)
+    found = soundness.check(tmp_path)
     assert found.problems == []
     assert [pair.read_valid(tmp_path).sum() for pair in found.pairs] == [96, 96]
     images.write(tmp_path / "valid/1.png", mask[:5])
     images.write(tmp_path / "valid/9.png", mask)
-    problems = pairs.check(tmp_path).problems
+    problems = soundness.check(tmp_path).problems
     assert "valid/9.png: no clear picture has this name" in problems
     assert "valid/1.png: must be as large as clear/1.png and white somewhere, 5 pixels from the edge" in problems
 
@@ -107,7 +107,7 @@ def test_a_valid_folder_limits_metrics_and_must_fit(tmp_path):
 def test_every_kind_of_picture_is_found_and_other_files_are_passed_over(tmp_path, suffix):
     put(tmp_path, f"low/1.{suffix}", f"high/1.{suffix}", "low/.2.png")
     (tmp_path / "low" / "Thumbs.db").write_text("")
-    found = pairs.check(tmp_path)
+    found = soundness.check(tmp_path)
     assert found.problems == []
     assert [(p.degraded, p.clear) for p in found.pairs] == [(f"low/1.{suffix}", f"high/1.{suffix}")]
 
@@ -121,7 +121,7 @@ def test_several_degraded_versions_share_their_clear_pictures_group(tmp_path):
 def test_groups_json_joins_pictures_into_groups(tmp_path, names):
     put(tmp_path, *(f"{side}/{name}.png" for side in ("low", "high") for name in names))
     (tmp_path / "groups.json").write_text(f'{{"{names[0]}": "scene", "{names[1]}": "scene"}}')
-    assert [pair.group for pair in pairs.check(tmp_path).pairs] == ["scene", "scene", names[2]]
+    assert [pair.group for pair in soundness.check(tmp_path).pairs] == ["scene", "scene", names[2]]
 
 
 @pytest.mark.parametrize("text", ["", '["a"]', '{"a": 3}'])
@@ -145,7 +145,7 @@ def test_looking_at_a_folder_changes_nothing_in_it(tmp_path):
         return {(p, p.stat().st_mtime_ns, p.is_file() and p.read_bytes()) for p in (tmp_path, *tmp_path.rglob("*"))}
 
     before = state()
-    pairs.check(tmp_path)
+    soundness.check(tmp_path)
     assert state() == before
 
 
@@ -164,17 +164,17 @@ def test_looking_at_a_folder_changes_nothing_in_it(tmp_path):
 )
 def test_each_fault_is_told_with_the_files_name(tmp_path, break_it, told):
     break_it(put(tmp_path, "low/1.png", "high/1.png"))
-    problems = pairs.check(tmp_path).problems
+    problems = soundness.check(tmp_path).problems
     assert len(problems) == len(told)
     assert all(any(problem.startswith(text) or text in problem for problem in problems) for text in told)
 
 
 def test_require_sound_lists_the_faults_in_one_error_or_returns_the_pairs(tmp_path):
     put(tmp_path, "low/0.png", "high/0.png")
-    assert len(pairs.require_sound(pairs.check(tmp_path))) == 1
+    assert len(soundness.require_sound(soundness.check(tmp_path))) == 1
     put(tmp_path, *(f"low/{n}.png" for n in range(1, 13)))
     with pytest.raises(KitError) as caught:
-        pairs.require_sound(pairs.check(tmp_path))
+        soundness.require_sound(soundness.check(tmp_path))
     assert all(text in str(caught.value) for text in (str(tmp_path), "12 problem(s)", "low/1.png", "and 2 more"))
 
 
@@ -190,4 +190,4 @@ def test_a_missing_or_unknown_folder_is_told_what_is_expected(tmp_path):
         pairs.listing(tmp_path)
     for name in ("low", "high"):
         (tmp_path / "empty" / name).mkdir(parents=True)
-    assert "no pair of pictures" in pairs.check(tmp_path / "empty").problems[0]
+    assert "no pair of pictures" in soundness.check(tmp_path / "empty").problems[0]

@@ -12,7 +12,7 @@ from skimage import data, transform
 
 from hbl_lib import ablations, files, images, publish, runs, splits, stages
 from hbl_lib.baselines import CLASSICAL
-from hbl_lib.runs import ABLATIONS
+from hbl_lib.manifest import ABLATIONS
 
 MEASURED = {"PSNR (dB)": "psnr", "SSIM": "ssim", "LPIPS": "lpips"}
 MARKUP = "<img src=x onerror=alert(1)>"
