@@ -46,3 +46,19 @@ def read(path: Path) -> dict[str, Any]:
         where = ".".join(map(str, fault["loc"]))
         raise KitError(f"{path}: not a manifest of this kit: {where} {fault['msg']}. Run its stage again.") from None
     return data
+
+
+def require_as_written(folder: Path, name: str) -> Path:
+    """The output `name` of the stage in `folder`; one whose bytes are not those that the stage wrote is a KitError."""
+    path, recorded = folder / name, read(folder / NAME)["outputs"].get(name)
+    if files.sha256(path) != recorded:
+        raise KitError(
+            f"{path}: has changed since its stage wrote it, so nothing is made of it. Put back what was there, or run "
+            f"the stage again. 'python -m hbl_lib verify {folder}' compares its other files."
+        )
+    return path
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    """The metrics.json of the stage in `folder`, as the stage wrote it."""
+    return files.read_json(require_as_written(folder, "metrics.json"))

@@ -55,7 +55,7 @@ def measured(folder: Path, seeds: Sequence[str], stage: str = EVALUATION) -> lis
     of_seeds = replicas(folder, seeds)
     if stage != EVALUATION and not all(ablations.finished(replica, stage) for replica in of_seeds):
         return []
-    return [files.read_json(replica / stage / "metrics.json") for replica in of_seeds]
+    return [manifest.metrics(replica / stage) for replica in of_seeds]
 
 
 def task_of(folder: Path) -> TaskParams:
@@ -184,8 +184,8 @@ def architectures(folder: Path, seeds: Sequence[str] = ("0",)) -> Table:
     rows = [Row(label, label if label in printed["rows"] else "", f"{ARCHITECTURES}/{n}") for n, label in names.items()]
     frame = _side_by_side(folder, seeds, rows, printed["rows"]).drop(columns="made for", errors="ignore")
     runs = next(filter(None, (measured(folder, seeds, row.stage) for row in rows)), [])
-    search = folder / "03_architecture_search/metrics.json"
-    searched = not search.is_file() or files.read_json(search)["search"] == "here"
+    search = folder / "03_architecture_search"
+    searched = not (search / manifest.NAME).is_file() or manifest.metrics(search)["search"] == "here"
     notes = (
         printed["note"],
         "Multiply-accumulates by torch's counter, of the supernet with mixed kernels, as it runs here.",

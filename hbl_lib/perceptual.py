@@ -1,15 +1,12 @@
 """Feature trunks of the perceptual terms, and LPIPS. Which weights they hold is part of their name.
 
-Trained weights are looked for in the folder HBL_WEIGHTS, then in torch's cache, then (where allowed) downloaded with
-torchvision's checksum. Without VGG-19, a SqueezeNet trunk in HBL_WEIGHTS stands in, under the name "squeeze"; without
-either, a profile that allows it goes on with seeded untrained features, under the name "untrained". torchvision, which
-takes seconds to import, is imported only where a network is built.
+`weights` finds the files. Without VGG-19, a SqueezeNet trunk in HBL_WEIGHTS stands in, under the name "squeeze";
+without either, a profile that allows it goes on with seeded untrained features, under the name "untrained".
+torchvision, which takes seconds to import, is imported only where a network is built.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,13 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .config import ROOT, expanded
+from . import weights
 from .errors import KitError
 from .files import sha256
 
-VGG19_FILE = "vgg19-dcbb9e9d.pth"
-ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
-SQUEEZE_FILE = "squeezenet1_1_caffe_features.npz"
 UNTRAINED_WIDTH = 0.125  # untrained features carry no knowledge, so an eighth of VGG-19's channels serves as well
 UNTRAINED_TAPS = (3, 8, 17, 26)  # the last ReLU of each group
 VGG19_GROUPS = (tuple(range(0, 4)), tuple(range(5, 9)), tuple(range(10, 18)), tuple(range(19, 27)))
@@ -117,54 +111,6 @@ class LPIPS(nn.Module):
         return self.distance(self.trunk.features(restored, self.taps), reference)
 
 
-def _folder() -> Path | None:
-    """The folder HBL_WEIGHTS, counted from the project's where it is relative; None where it is not set."""
-    given = os.environ.get("HBL_WEIGHTS")
-    if not given:
-        return None
-    folder = ROOT / expanded(given)
-    if not folder.is_dir():
-        raise KitError(f"HBL_WEIGHTS names {folder}, which is no folder. Correct or unset it.")
-    return folder
-
-
-def _find(file: str, download: bool) -> Path | None:
-    """The weight file in HBL_WEIGHTS or torch's cache, or freshly downloaded; None where there is none."""
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    for folder in filter(None, (_folder(), cache)):
-        if (folder / file).is_file():
-            return _require_sound(folder / file)
-    if not download:
-        return None
-    from torchvision import models
-
-    addresses = {
-        VGG19_FILE: models.VGG19_Weights.IMAGENET1K_V1.url,
-        ALEXNET_FILE: models.AlexNet_Weights.IMAGENET1K_V1.url,
-    }
-    cache.mkdir(parents=True, exist_ok=True)
-    prefix = file.rsplit("-", 1)[1].removesuffix(".pth")
-    try:
-        torch.hub.download_url_to_file(addresses[file], str(cache / file), hash_prefix=prefix, progress=False)
-    except (OSError, RuntimeError):
-        return None
-    return cache / file
-
-
-def _require_sound(path: Path) -> Path:
-    """Refuse a .pth file whose SHA-256 does not begin with the eight digits in its name, which are torchvision's."""
-    prefix = path.stem.rpartition("-")[2]
-    if path.suffix == ".pth" and not sha256(path).startswith(prefix):
-        raise KitError(f"{path}: is damaged or another file: its SHA-256 does not begin with {prefix}. Fetch it again.")
-    return path
-
-
-def weight_file(name: str) -> Path | None:
-    """The file of the trunk "vgg19", "alex" or "squeeze", where it is at hand; other trunks have none."""
-    file = {"vgg19": VGG19_FILE, "alex": ALEXNET_FILE, "squeeze": SQUEEZE_FILE}.get(name)
-    return _find(file, download=False) if file else None
-
-
 def _load_features(layers: nn.Module, path: Path) -> None:
     """Fill `layers` from the `features.*` entries of a torchvision weight file."""
     try:
@@ -216,40 +162,32 @@ def untrained_trunk(seed: int = 0, width: float = UNTRAINED_WIDTH) -> Trunk:
 
 def feature_trunk(download: bool = False, untrained: bool = True, seed: int = 0) -> Trunk:
     """The trunk of the VGG term: VGG-19, else SqueezeNet from HBL_WEIGHTS, else (if allowed) untrained features."""
-    path = _find(VGG19_FILE, download)
+    path = weights.find("vgg19", download)
     if path is not None:
         layers = vgg19()
         _load_features(layers, path)
         trunk = Trunk("vgg19", layers, VGG19_GROUPS, IMAGENET_MEAN, IMAGENET_STD)
-    elif _folder() is not None and (_folder() / SQUEEZE_FILE).is_file():
-        path = _folder() / SQUEEZE_FILE
+    elif (path := weights.find("squeeze")) is not None:
         trunk = squeezenet(path)
     elif untrained:
         trunk = untrained_trunk(seed)
     else:
         raise KitError(
-            f"{VGG19_FILE} (VGG-19, torchvision's ImageNet weights) was not found in HBL_WEIGHTS"
-            f"{f' ({_folder()})' if _folder() else ' (not set)'} nor in torch's cache, and could not be downloaded. "
-            "Put the file into a folder and set HBL_WEIGHTS to it. Only the profiles quick and smoke run without it."
+            f"{weights.FILES['vgg19']} (VGG-19, torchvision's ImageNet weights) {weights.missing()} "
+            "Only the profiles quick and smoke run without it."
         )
     trunk.checksum = sha256(path) if path is not None else None
     return trunk
 
 
 def _linear_weights(net: str, count: int) -> list[Tensor]:
-    """LPIPS v0.1's linear weights, from HBL_WEIGHTS (lpips_NET.pth) or from the lpips package, which ships them."""
-    folder, spec = _folder(), importlib.util.find_spec("lpips")
-    places = [folder / f"lpips_{net}.pth"] if folder else []
-    if spec is not None and spec.origin:
-        places.append(Path(spec.origin).parent / f"weights/v0.1/{net}.pth")
-    for path in places:
-        if path.is_file():
-            try:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-                return [state[f"lin{i}.model.1.weight"] for i in range(count)]
-            except Exception as error:  # torch.load raises many kinds
-                raise KitError(f"{path}: not LPIPS's linear weights: {str(error)[:200]}") from None
-    raise KitError(f"LPIPS's linear weights are missing: install lpips, or put lpips_{net}.pth into HBL_WEIGHTS")
+    """LPIPS v0.1's linear weights."""
+    path = weights.find_linear(net)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return [state[f"lin{i}.model.1.weight"] for i in range(count)]
+    except Exception as error:  # torch.load raises many kinds
+        raise KitError(f"{path}: not LPIPS's linear weights: {str(error)[:200]}") from None
 
 
 def alexnet() -> nn.Sequential:
@@ -261,7 +199,7 @@ def alexnet() -> nn.Sequential:
 
 def lpips_metric(download: bool = False) -> LPIPS | None:
     """Standard LPIPS (AlexNet, v0.1), or None where AlexNet's weights are absent."""
-    path = _find(ALEXNET_FILE, download)
+    path = weights.find("alex", download)
     if path is None:
         return None
     layers = alexnet()
@@ -288,8 +226,7 @@ def lpips_term(trunk: Trunk, download: bool = False, untrained: bool = True) -> 
         return LPIPS(trunk, (1, 4, 7, 9, 10, 11, 12), _linear_weights("squeeze", 7))
     if not untrained:
         raise KitError(
-            f"{ALEXNET_FILE} (AlexNet, torchvision's ImageNet weights, for LPIPS) was not found in HBL_WEIGHTS nor in "
-            "torch's cache, and could not be downloaded. Put the file into a folder and set HBL_WEIGHTS to it."
+            f"{weights.FILES['alex']} (AlexNet, torchvision's ImageNet weights, for LPIPS) {weights.missing()}"
         )
     trunk = trunk if trunk.name == "untrained" else untrained_trunk()
     channels = [trunk.layers[tap - 1].out_channels for tap in UNTRAINED_TAPS]

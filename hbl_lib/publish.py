@@ -11,7 +11,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import ablations, evaluation, files, findings, html, images, paper, paper_figures, perceptual
+from . import ablations, evaluation, files, findings, html, images, manifest, paper, paper_figures, perceptual
 from .baselines import CLASSICAL
 from .config import TaskParams
 from .genotype import Genotype
@@ -91,21 +91,21 @@ def _escaped(text: str) -> str:
 
 def versions(folder: Path, index: int, with_members: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """A shown test picture under each method made for the task, and its scores, both by label (first seed)."""
-    main = files.read_json(folder / paper.EVALUATION / "metrics.json")
+    main = manifest.metrics(folder / paper.EVALUATION)
     image, task = main["per_image"][index], paper.task_of(folder)
     stem = Path(image["degraded_file"]).stem
     pictures, scores = {}, {}
 
     def add(label: str, stage: str, key: str, score: dict[str, Any] | None) -> None:
-        path = folder / stage / "pictures" / key / f"{stem}.png"
-        if path.is_file():
-            pictures[label] = images.read(path)
+        name = f"pictures/{key}/{stem}.png"
+        if (folder / stage / name).is_file():
+            pictures[label] = images.read(manifest.require_as_written(folder / stage, name))
             scores.update({label: score} if score else {})
 
     def of_member(label: str, stage: str, name: str) -> None:
         member = f"{stage}/{name}"
         if with_members and ablations.finished(folder, member):
-            judged = files.read_json(folder / member / "metrics.json")["per_image"]
+            judged = manifest.metrics(folder / member)["per_image"]
             add(label, member, "restored", judged[index]["restored"])
 
     add("degraded", paper.EVALUATION, "degraded", image["degraded"])
@@ -125,7 +125,7 @@ def versions(folder: Path, index: int, with_members: bool) -> tuple[dict[str, An
 def comparisons(folder: Path, with_members: bool = True) -> Iterator[tuple[str, Figure, str]]:
     """Figures 3 to 5, a figure for each test picture shown: name, figure, and alternative text."""
     task = paper.task_of(folder)
-    per_image = files.read_json(folder / paper.EVALUATION / "metrics.json")["per_image"]
+    per_image = manifest.metrics(folder / paper.EVALUATION)["per_image"]
     base = FIGURE_OF.get(task.published_table)
     base = numbered(task, base) if base else f"figure_{task.name}"
     for number, index in enumerate(evaluation.shown(len(per_image)), 1):
@@ -143,21 +143,25 @@ def _scored(label: str, score: dict[str, Any] | None) -> str:
 def found_losses(profile_folder: Path, tasks: Sequence[str]) -> dict[str, FoundLoss]:
     """The losses searched here, by task (first seed)."""
     folders = {task: profile_folder / task / "02_loss_search" for task in tasks}
-    return {task: FoundLoss.read(folder / "loss.yaml") for task, folder in folders.items() if _searched_here(folder)}
+    return {
+        task: FoundLoss.read(manifest.require_as_written(folder, "loss.yaml"))
+        for task, folder in folders.items()
+        if _searched_here(folder)
+    }
 
 
 def genotypes(profile_folder: Path, tasks: Sequence[str]) -> dict[str, Genotype]:
     """The architectures searched here by a search that is resolved, by task (first seed)."""
     folders = {task: profile_folder / task / "03_architecture_search" for task in tasks}
     return {
-        task: Genotype.read(folder / "genotype.yaml")
+        task: Genotype.read(manifest.require_as_written(folder, "genotype.yaml"))
         for task, folder in folders.items()
-        if _searched_here(folder) and files.read_json(folder / "metrics.json")["resolved"]
+        if _searched_here(folder) and manifest.metrics(folder)["resolved"]
     }
 
 
 def _searched_here(folder: Path) -> bool:
-    return files.read_json(folder / "metrics.json")["search"] == "here"
+    return manifest.metrics(folder)["search"] == "here"
 
 
 def searched(profile_folder: Path, tasks: Sequence[str]) -> tuple[dict[str, dict[str, float]], dict[str, Genotype]]:
@@ -172,7 +176,7 @@ def loss_weights(profile_folder: Path, tasks: Sequence[str]) -> tuple[pd.DataFra
     frames = (
         pd.DataFrame({t: findings.shares(w) for t, w in of.items()}).T for of in (findings.published()[0], measured)
     )
-    summaries = {task: files.read_json(profile_folder / task / "02_loss_search/metrics.json") for task in measured}
+    summaries = {task: manifest.metrics(profile_folder / task / "02_loss_search") for task in measured}
     return *frames, [task for task, summary in summaries.items() if not summary["resolved"]]
 
 
@@ -199,7 +203,8 @@ def features(folder: Path) -> Iterator[tuple[str, Figure, str]]:
 
     The layer selected here, and, where the trunk has VGG-19's layout, the one that the paper names.
     """
-    task, found = paper.task_of(folder), FoundLoss.read(folder / "02_loss_search" / "loss.yaml")
+    task, search = paper.task_of(folder), folder / "02_loss_search"
+    found = FoundLoss.read(manifest.require_as_written(search, "loss.yaml"))
     trunk = perceptual.feature_trunk()
     layers = {}
     if found.trunk == trunk.name:
@@ -208,10 +213,10 @@ def features(folder: Path) -> Iterator[tuple[str, Figure, str]]:
         layers["_published"] = (findings.CLAIMED_VGG_LAYER[task.name], "the paper's")
     if trunk.name == "untrained":
         trunk = perceptual.untrained_trunk(width=1.0)  # the loss's own is too narrow to have these channels
-    main = files.read_json(folder / paper.EVALUATION / "metrics.json")["per_image"][0]
+    main = manifest.metrics(folder / paper.EVALUATION)["per_image"][0]
     stem = Path(main["degraded_file"]).stem
-    pictures = folder / paper.EVALUATION / "pictures"
-    pair = [images.read(pictures / name / f"{stem}.png") for name in ("degraded", "restored")]
+    names = [f"pictures/{key}/{stem}.png" for key in ("degraded", "restored")]
+    pair = [images.read(manifest.require_as_written(folder / paper.EVALUATION, name)) for name in names]
     for suffix, (layer, whose) in layers.items():
         maps = [findings.features(trunk, layer, picture) for picture in pair]
         title = f"{paper.name_of(task)}: layer {layer} ({whose}) of '{trunk.name}'"

@@ -67,7 +67,7 @@ def notes(folder: Path, seeds: Sequence[str] = ("0",)) -> list[str]:
     """What a reader must know before believing the numbers, each from a stage's own files (of the first seed)."""
     found = []
     data, loss, architecture, test = (
-        files.read_json(folder / stage / "metrics.json")
+        manifest.metrics(folder / stage)
         for stage in ("00_data", "02_loss_search", "03_architecture_search", "05_evaluate")
     )
     dealt = ", ".join(f"{count} {name}" for name, count in data["lists"].items())

@@ -170,11 +170,13 @@ class Run:
         return f"profile {self.params.profile}, task {self.params.task.name}, seed {self.params.seed}, on {device}"
 
     def output(self, stage: str, file: str) -> Path:
-        """The path of a stage's output, which must exist."""
+        """The path of a stage's output, which must exist, and be as the stage wrote it."""
         path = self.folder / stage / file
         if not path.is_file():
             words = f"stage {stage} --profile {self.params.profile} --task {self.params.task.name}"
             raise KitError(f"{path}: is missing. notebooks/{stage}.ipynb makes it (python -m hbl_lib {words}).")
+        if file != manifest.NAME:
+            manifest.require_as_written(self.output(stage, manifest.NAME).parent, file)
         return path
 
     def require_current(self, stage: str) -> None:

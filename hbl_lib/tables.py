@@ -124,10 +124,7 @@ def written(folder: Path) -> pd.DataFrame:
 
 def _members(ablation: Path) -> dict[str, dict[str, Any]]:
     """The metrics of an ablation's members that have run."""
-    return {
-        path.parent.name: files.read_json(path.with_name("metrics.json"))
-        for path in sorted(ablation.glob("*/manifest.json"))
-    }
+    return {path.parent.name: manifest.metrics(path.parent) for path in sorted(ablation.glob("*/manifest.json"))}
 
 
 def member_weights(ablation: Path) -> pd.DataFrame:

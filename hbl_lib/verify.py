@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from . import files, manifest, perceptual, splits
+from . import files, manifest, splits, weights
 from .config import located
 from .errors import KitError
 from .export import BUNDLE, PARTS
@@ -45,9 +45,9 @@ def _stage(path: Path) -> tuple[int, list[str]]:
     problems = [told for folder, known in recorded for told in _differences(folder, known)]
     for fact in made["facts"].values():
         try:
-            weights = perceptual.weight_file(str(fact.get("features"))) if isinstance(fact, dict) else None
-            if weights and files.sha256(weights) != fact.get("sha256"):
-                problems.append(f"{weights}: are not the weights that the run had")
+            trunk = weights.find(str(fact.get("features"))) if isinstance(fact, dict) else None
+            if trunk and files.sha256(trunk) != fact.get("sha256"):
+                problems.append(f"{trunk}: are not the weights that the run had")
         except KitError as error:
             problems.append(str(error))
     return sum(len(known) for _, known in recorded), problems

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from hbl_lib import checkpoint, perceptual, runs, stages
+from hbl_lib import checkpoint, perceptual, runs, stages, weights
 from hbl_lib.losses import LossSpace
 
 # Cases of each test in test_fuzz.py, of which there are 23: 400 in `make test`, 5,000 in `make soak`.
@@ -80,17 +80,16 @@ def no_weights(monkeypatch, tmp_path):
 
 @pytest.fixture
 def weight_file(no_weights, monkeypatch, tmp_path):
-    """weight_file(constant, content): a weight file of this content, its name with the digits of its hash.
+    """weight_file(name, content): the file of the trunk `name`, with this content and its SHA-256 the right one.
 
-    `constant` is the name of the file's name in hbl_lib.perceptual; the folder becomes HBL_WEIGHTS.
+    The folder becomes HBL_WEIGHTS.
     """
 
-    def write(constant, content):
-        stem = getattr(perceptual, constant).rpartition("-")[0]
-        path = tmp_path / f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    def write(name, content):
+        path = tmp_path / weights.FILES[name]
         path.write_bytes(content)
         monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
-        monkeypatch.setattr(perceptual, constant, path.name)
+        monkeypatch.setitem(weights.SHA256, path.name, hashlib.sha256(content).hexdigest())
         return path
 
     return write

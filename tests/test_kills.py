@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -150,6 +151,27 @@ def test_a_full_disk_is_told_and_the_run_goes_on_from_the_checkpoint_before(fini
     assert kept(tmp_path) == kept(finished_run)
 
 
+@pytest.mark.soak
+def test_make_killed_with_all_that_it_started_goes_on_and_ends_with_the_same_bytes(finished_run, tmp_path):
+    """make, Snakemake and papermill by SIGKILL; a notebook's kernel, in a session of its own, sees that and ends."""
+    words = ["make", "reproduce", "PROFILE=smoke", "TASKS=llie_lol", f"PYTHON={sys.executable}", f"RESULTS={tmp_path}"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    drawn, places, ended = random.Random(time.time_ns()), [], False
+    while not ended:
+        process = subprocess.Popen(words, cwd=ROOT, **pipes)
+        try:
+            said = process.communicate(timeout=drawn.uniform(10, 60) if len(places) < 4 else None)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            places.append(len(list(tmp_path.rglob("manifest.json"))))
+        else:
+            ended = process.returncode == 0
+            assert ended or "another run is at work there" in said, said
+    assert kept(tmp_path) == kept(finished_run)
+    sys.stdout.write(f"killed with {', '.join(map(str, places))} stages done\n")
+
+
 def test_a_results_folder_that_is_read_only_is_told_and_left_as_it_was():
     with tempfile.TemporaryDirectory(prefix="hbl") as made:
         folder = Path(made)
@@ -189,7 +211,7 @@ def test_running_out_of_memory_is_told_with_stage_size_and_setting(finished_run,
     """Memory is really limited; torch's own error is what the kit turns into words."""
     shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     code = (
-        "import resource, sys; from hbl_lib import __main__; "
+        "import resource, sys; from hbl_lib import __main__, stages; "
         "used = int(open('/proc/self/statm').read().split()[0]) * 4096; "
         "resource.setrlimit(resource.RLIMIT_AS, (used + 1_500_000_000,) * 2); "
         "sys.exit(__main__.main(sys.argv[1:]))"

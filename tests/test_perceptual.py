@@ -1,14 +1,17 @@
 """Feature trunks, which weights they take, and LPIPS against the lpips package."""
 
+import hashlib
 import io
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from skimage import data
+from torchvision import models
 
-from hbl_lib import perceptual
+from hbl_lib import perceptual, weights
 from hbl_lib.errors import KitError
 
 WEIGHTS = Path(__file__).parents[1].parent / "shared/weights"
@@ -78,7 +81,7 @@ def test_without_any_weights_the_file_and_the_folder_variable_are_named(no_weigh
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"<html>not found</html>"])
 def test_a_rubbish_weight_file_is_named(weight_file, content):
-    path = weight_file("VGG19_FILE", content)
+    path = weight_file("vgg19", content)
     with pytest.raises(KitError, match=f"{path}: not the torchvision weight file"):
         perceptual.feature_trunk()
 
@@ -90,16 +93,45 @@ def content(state):
 
 
 def test_a_weight_file_of_another_network_is_named(weight_file):
-    path = weight_file("VGG19_FILE", content({"features.0.weight": torch.zeros(64, 3, 11, 11)}))
+    path = weight_file("vgg19", content({"features.0.weight": torch.zeros(64, 3, 11, 11)}))
     with pytest.raises(KitError, match=f"{path}: not the torchvision weight file"):
         perceptual.feature_trunk()
 
 
 def test_a_weight_file_that_is_not_what_its_name_says_is_refused(no_weights, monkeypatch, tmp_path):
     monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
-    (tmp_path / perceptual.VGG19_FILE).write_bytes(b"something else")
-    with pytest.raises(KitError, match="its SHA-256 does not begin with dcbb9e9d"):
+    (tmp_path / weights.FILES["vgg19"]).write_bytes(b"something else")
+    with pytest.raises(KitError, match="its SHA-256 is not dcbb9e9dad56"):
         perceptual.feature_trunk()
+
+
+@pytest.mark.parametrize("name", ["vgg19", "alex"])
+def test_a_download_of_other_bytes_is_refused_and_not_kept(name, no_weights, monkeypatch, tmp_path):
+    """By a real download, of a file whose name is right."""
+    address = tmp_path / weights.FILES[name]
+    address.write_bytes(b"something else")
+    given = SimpleNamespace(IMAGENET1K_V1=SimpleNamespace(url=address.as_uri()))
+    monkeypatch.setattr(models, {"vgg19": "VGG19_Weights", "alex": "AlexNet_Weights"}[name], given)
+    with pytest.raises(KitError, match=f"what came is not {address.name}"):
+        weights.find(name, download=True)
+    assert weights.find(name) is None
+    monkeypatch.setitem(weights.SHA256, address.name, hashlib.sha256(b"something else").hexdigest())
+    assert weights.find(name, download=True).read_bytes() == b"something else"
+
+
+@pytest.mark.parametrize("name", ["vgg19", "alex"])
+def test_the_digests_of_torchvisions_files_begin_as_their_names_say(name):
+    digits = weights.FILES[name].removesuffix(".pth").rpartition("-")[2]
+    assert weights.SHA256[weights.FILES[name]].startswith(digits)
+
+
+def test_lpips_weights_are_checked_wherever_they_lie(no_weights, monkeypatch, tmp_path):
+    for net in ("alex", "squeeze"):
+        assert weights.find_linear(net).parent.name == "v0.1"  # the package's, which pass
+    (tmp_path / "lpips_alex.pth").write_bytes(b"something else")
+    monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
+    with pytest.raises(KitError, match=r"lpips_alex\.pth: is damaged or another file"):
+        weights.find_linear("alex")
 
 
 def test_a_rubbish_squeezenet_file_is_named(no_weights, monkeypatch, tmp_path):
@@ -112,7 +144,7 @@ def test_a_rubbish_squeezenet_file_is_named(no_weights, monkeypatch, tmp_path):
 def test_vgg_weights_in_the_folder_are_used(weight_file):
     layers = perceptual.vgg19()
     state = {f"features.{key}": value for key, value in layers.state_dict().items()}
-    weight_file("VGG19_FILE", content(state))
+    weight_file("vgg19", content(state))
     trunk = perceptual.feature_trunk(untrained=False)
     assert trunk.name == "vgg19" and len(trunk.checksum) == 64
     assert torch.equal(trunk.layers[25].weight, layers[25].weight)

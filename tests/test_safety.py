@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hbl_lib import checkpoint, config, files, html, perceptual
+from hbl_lib import checkpoint, config, files, html, perceptual, weights
 from hbl_lib.__main__ import main
 from hbl_lib.classifier import Classifier
 from hbl_lib.errors import KitError
@@ -49,18 +49,18 @@ def test_the_payload_is_live(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["torch", "pickle"])
-@pytest.mark.parametrize("constant", ["VGG19_FILE", "ALEXNET_FILE"])
-def test_weights_that_are_pickles_are_not_run(mark, weight_file, kind, constant):
+@pytest.mark.parametrize("name", ["vgg19", "alex"])
+def test_weights_that_are_pickles_are_not_run(mark, weight_file, kind, name):
     buffer = io.BytesIO()
     if kind == "torch":
         torch.save({"features.0.weight": Payload(mark)}, buffer)
-    weight_file(constant, buffer.getvalue() or pickle.dumps(Payload(mark)))
+    weight_file(name, buffer.getvalue() or pickle.dumps(Payload(mark)))
     with pytest.raises(KitError, match="not the torchvision weight file"):
-        perceptual.feature_trunk() if constant == "VGG19_FILE" else perceptual.lpips_metric()
+        perceptual.feature_trunk() if name == "vgg19" else perceptual.lpips_metric()
 
 
 def test_a_pickle_within_an_npz_is_not_run(mark, tmp_path, monkeypatch, no_weights):
-    np.savez(tmp_path / perceptual.SQUEEZE_FILE, **{"features.0.weight": np.array([Payload(mark)], object)})
+    np.savez(tmp_path / weights.FILES["squeeze"], **{"features.0.weight": np.array([Payload(mark)], object)})
     monkeypatch.setenv("HBL_WEIGHTS", str(tmp_path))
     with pytest.raises(KitError, match="not the SqueezeNet"):
         perceptual.feature_trunk()

@@ -45,6 +45,27 @@ def test_a_changed_input_is_told_with_each_stage_that_read_it(run, capsys):
         assert any(line.startswith(f"{stage}: ") and "nothing wrong" not in line for line in said.splitlines())
 
 
+@pytest.mark.parametrize("file", ["05_evaluate/metrics.json", "02_loss_search/loss.yaml"])
+def test_no_table_is_made_of_what_was_changed(run, capsys, file):
+    text = (run / file).read_text()
+    (run / file).write_text(text.replace(".", ".9", 1))
+    assert (run / file).read_text() != text
+    words = ["tables", "--profile", "smoke", "--results", str(run.parents[1])]
+    assert main(words) == 1
+    assert f"{run / file}: has changed since its stage wrote it" in capsys.readouterr().err
+    (run / file).write_text(text)
+    assert main(words) == 0
+
+
+def test_no_stage_goes_on_from_what_was_changed(run, capsys):
+    path = run / "03_architecture_search/genotype.yaml"
+    path.write_text(path.read_text().replace("dilated", "dense", 1) + " ")
+    before = files.checksums(run / "04_retrain")
+    assert main(["stage", "04_retrain", "--profile", "smoke", "--results", str(run.parents[1])]) == 1
+    assert f"{path}: has changed since its stage wrote it" in capsys.readouterr().err
+    assert files.checksums(run / "04_retrain") == before
+
+
 def test_the_pictures_of_a_folder_are_compared_with_the_lists(run, tmp_path, capsys):
     pictures = shutil.move(run / "00_data/pictures", tmp_path / "pairs")
     manifest = files.read_json(run / "00_data/manifest.json")
