@@ -180,6 +180,8 @@ def _data_check(arguments: argparse.Namespace) -> int:
         say(f"  {count} of {size}")
     for twins in found.twins:
         say(f"  alike: {twins}")
+    for shown in found.held_out:
+        say(f"  in another set's test: {shown}")
     for problem in found.problems:
         say(f"  wrong: {problem}")
     say(f"{len(found.problems)} problem(s)" if found.problems else "nothing wrong")

@@ -6,6 +6,7 @@ The hash is ImageHash's pHash, 64 bits of a picture's lowest frequencies in grey
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from .progress import Progress
 ALIKE = 8  # bits of 64 that may differ; README says what was measured
 FLAT = 2.0  # standard deviation of the grey values, of 255, below which a hash says nothing
 CHUNK = 1024
+HELD_OUT = ("eval15", "Real_captured/Test")  # as LOL-v1 and LOL-v2 are published
 EQUAL = -1
 
 
@@ -81,8 +83,23 @@ def words(one: str, other: str, bits: int) -> str:
 
 def between(folder: Path, other: Path) -> list[str]:
     """In words, which pictures of one folder show what one of the other shows; of pairs, the clear ones count."""
-    names, looks = zip(*(_looks(Path(place)) for place in (folder, other)), strict=True)
-    return [words(names[0][i], names[1][j], bits) for i, j, bits in alike(*looks)]
+    names, looks = _looks(Path(folder))
+    return shown_in([f"{folder}/{name}" for name in names], looks, Path(other), str(other))
+
+
+def shown_in(names: Sequence[str], looks: Sequence[Look], other: Path, known_as: str) -> list[str]:
+    """In words, which pictures of these names and looks show what one of the folder `other` shows."""
+    theirs, others = _looks(other)
+    return [words(names[i], f"{known_as}/{theirs[j]}", bits) for i, j, bits in alike(looks, others)]
+
+
+def held_out_beside(folder: Path) -> list[str]:
+    """Where test pictures of LOL-v1 and LOL-v2 real lie nearby, relative to `folder`: up to three folders above it."""
+    here, places = Path(folder).resolve(), []
+    for above in here.parents[:3]:
+        for name in HELD_OUT:
+            places += [above / name, *above.glob(f"*/{name}")]
+    return sorted({os.path.relpath(place, here) for place in places if place.is_dir() and place != here})
 
 
 def require_unseen(folder: Path, unseen: Path) -> None:
@@ -93,7 +110,7 @@ def require_unseen(folder: Path, unseen: Path) -> None:
 
 
 def _looks(folder: Path) -> tuple[list[str], list[Look]]:
-    """Names and looks of the clear pictures of a folder of pairs, or of the pictures in any other folder."""
+    """Names in the folder, and looks, of the clear pictures of a folder of pairs, or of the pictures in any other."""
     try:
         listed = {pair.clear: pair for pair in listing(folder).pairs}
     except KitError:
@@ -104,4 +121,4 @@ def _looks(folder: Path) -> tuple[list[str], list[Look]]:
     for index in Progress(f"pictures of {folder} read", len(pairs)):
         name, pair = pairs[index]
         looks.append(Look.of(pair.read(folder)[1] if pair else images.read(folder / name)))
-    return [str(folder / name) for name in listed], looks
+    return list(listed), looks

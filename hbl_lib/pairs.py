@@ -84,6 +84,7 @@ class Listing:
     problems: list[str] = field(default_factory=list)
     settled: frozenset[str] = frozenset()  # scenes that groups.json names
     twins: list[str] = field(default_factory=list)  # in words, pictures of two names that show the same
+    held_out: list[str] = field(default_factory=list)  # in words, pictures that show a test picture of a set nearby
 
     def describe(self) -> str:
         """Layout, number of pairs and of scenes, in words."""

@@ -72,6 +72,11 @@ def notes(folder: Path, seeds: Sequence[str] = ("0",)) -> list[str]:
     )
     dealt = ", ".join(f"{count} {name}" for name, count in data["lists"].items())
     found.append(f"Data: {data['data']}, {data['images']} pairs ({dealt}).")
+    if data["held_out"]:
+        found.append(
+            f"{len(data['held_out'])} pictures show what test pictures of another set show, so scores on that test are "
+            f"not of unseen pictures: {data['held_out'][0]}{', ...' if len(data['held_out']) > 1 else ''}"
+        )
     if test["profile"] != "paper":
         found.append(
             f"Profile '{test['profile']}': {test['steps']} retraining steps on small data. These numbers show that the "

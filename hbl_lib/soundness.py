@@ -11,7 +11,7 @@ import numpy as np
 
 from . import images
 from .errors import KitError, several
-from .overlap import EQUAL, Look, alike, joined, pixels, words
+from .overlap import EQUAL, Look, alike, held_out_beside, joined, pixels, shown_in, words
 from .pairs import BORDER, Listing, Pair, listing
 from .progress import Progress
 
@@ -36,6 +36,7 @@ def check(folder: Path) -> Listing:
         found.problems += faults
     found.problems = list(dict.fromkeys(found.problems))
     _join(found, looks)
+    _compare(found, looks)
     return found
 
 
@@ -56,6 +57,16 @@ def _join(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:
         groups = joined([pair.group for pair in found.pairs], list(links))
         found.pairs = [replace(pair, group=group) for pair, group in zip(found.pairs, groups, strict=True)]
         found.twins += links.values()
+
+
+def _compare(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:
+    """Note which pictures show what the test pictures of another set show that lie nearby, as LOL-v1's and v2's do."""
+    names, of_clear = [found.pairs[k].clear for k in looks], [look for _, look in looks.values()]
+    for place in held_out_beside(found.folder):
+        try:
+            found.held_out += shown_in(names, of_clear, found.folder / place, place)
+        except KitError as error:
+            found.held_out.append(f"not compared: {error}")
 
 
 def _read(folder: Path, pair: Pair) -> tuple[np.ndarray, np.ndarray]:

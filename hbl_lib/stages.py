@@ -108,7 +108,8 @@ def data(run: Run) -> None:
         source = "embedded" if params.task.data == "embedded" else "folder"
         splits.write(stage.output("splits.json"), run.data_root, dealt, source)
         lists = {name: len(part) for name, part in dealt.items()}
-        write_metrics(stage, len(found), {"source": source, "lists": lists, "joined": listed.twins})
+        alike = {"joined": listed.twins, "held_out": listed.held_out}
+        write_metrics(stage, len(found), {"source": source, "lists": lists, **alike})
 
 
 def classifier(run: Run) -> None:

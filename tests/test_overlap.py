@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from skimage import data
 
-from hbl_lib import files, images, overlap, soundness, splits
+from hbl_lib import files, images, overlap, runs, soundness, splits, stages
 from hbl_lib.__main__ import main
 from hbl_lib.overlap import EQUAL, Look
 
@@ -141,6 +141,26 @@ def test_training_pictures_of_one_set_are_found_in_the_test_pictures_of_another(
     words = ["check", "--profile", "smoke", "--data", str(train), "--overrides", f"task.unseen={test}"]
     assert main(words) == 1
     assert "shows what must stay unseen (task.unseen); remove these pictures:" in capsys.readouterr().err
+
+
+def test_test_pictures_of_lol_v2_among_the_training_pictures_of_lol_v1_are_found_where_both_lie(tmp_path, capsys):
+    v1, v2 = tmp_path / "LOLdataset/our485", tmp_path / "LOL-v2/Real_captured/Test"
+    names = ("astronaut", "chelsea", "coffee", "rocket", "camera", "moon")
+    folder_of_pairs(v1, {name: photograph(name) for name in names})
+    shown = {"normal00001": as_jpeg(photograph("coffee")), "normal00002": photograph("coins")}
+    for name, picture in shown.items():
+        images.write(v2 / "Normal" / f"{name}.png", np.asarray(picture.convert("RGB").resize((96, 80))))
+        images.write(v2 / "Low" / f"{name.replace('normal', 'low')}.png", np.full((80, 96, 3), 9, np.uint8))
+    told = r"high/coffee.png and ../../LOL-v2/Real_captured/Test/Normal/normal00001.png: \d of 64 bits .* differ"
+    assert main(["data", "check", str(v1)]) == 0
+    assert re.search(f"in another set's test: {told}", capsys.readouterr().out)
+    run = runs.open_run(profile="smoke", data=str(v1), results=str(tmp_path / "results"), device="cpu")
+    stages.data(run)
+    (found,) = files.read_json(run.output("00_data", "metrics.json"))["held_out"]
+    assert re.fullmatch(told, found)
+    (v2 / "Normal/normal00001.png").write_bytes(b"torn")
+    assert [line[:12] for line in soundness.check(v1).held_out] == ["not compared"]
+    assert soundness.check(v2).held_out == [], "a test set is not compared with itself"
 
 
 def test_the_embedded_pictures_share_nothing_between_their_scenes(finished_run):
