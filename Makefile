@@ -36,7 +36,7 @@ reproduce: $(READY)  ## run the chain (PROFILE= TASKS= ABLATIONS= DATA= METHODS=
 	  --overrides "$$HBL_RUN_OVERRIDES" --ablations "$$HBL_RUN_ABLATIONS" --methods "$$HBL_RUN_METHODS" \
 	  --jobs "$$HBL_RUN_JOBS"
 	@$(PYTHON) -m hbl_lib alone "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE" $(PYTHON) -m snakemake --cores "$$HBL_RUN_JOBS" \
-	  --quiet progress rules --rerun-incomplete --nolock
+	  --quiet rules --rerun-incomplete --nolock
 	@echo "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE/report.html"
 
 tables: $(READY)  ## write tables and figures anew from what runs left (PROFILE= TASKS= SEEDS= RESULTS=); trains nothing

@@ -128,9 +128,12 @@ wildcard_constraints:
     member="[^/]+",
 
 
+# The report alone would do; but then a stage whose folder someone removed would not run again.
 rule all:
     input:
         f"{FOLDER}/report.html",
+        [expand(made(stage), run=RUNS) for stage in CHAIN],
+        [f"{FOLDER}/{run}/{member}/metrics.json" for run in RUNS for member in members_of(run.split("/")[0])],
 
 
 for stage, (reads, _) in CHAIN.items():

@@ -21,6 +21,9 @@ class Html:
     def _repr_html_(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:  # what papermill's log shows
+        return "[shown in the executed notebook]"
+
 
 def shown(column: str, value: Any) -> str:
     """A cell as readers see it: rounded as its column asks, empty where there is nothing."""

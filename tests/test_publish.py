@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -92,6 +93,17 @@ def test_a_changed_folder_of_pictures_runs_the_stages_that_read_it_again(plan, a
     planned = plan(**given)
     extra.unlink()
     assert re.search(r"^rule 05_evaluate", planned, re.MULTILINE) and "rule 00_data" not in planned
+
+
+def test_a_stage_whose_folder_is_gone_runs_again(plan, ablated, pictures, tmp_path):
+    """Though the report is there."""
+    given = settings(pictures) | {"results": ablated.parent}
+    for name in ("02_loss_search", "06_loss_ablation/unet_default"):
+        gone = shutil.move(ablated / "llie_lol" / name, tmp_path / "gone")
+        planned = plan(**given)
+        shutil.move(gone, ablated / "llie_lol" / name)
+        assert name.split("/")[0] in planned and "Nothing to be done" not in planned
+    assert "Nothing to be done" in plan(**given)
 
 
 def test_every_awkward_name_is_in_the_lists_and_nothing_ran(ablated, pictures):
