@@ -1,4 +1,8 @@
 # make reproduce runs the chain and ends with the path of the report; make test runs the tests. Both need Python 3.11+.
+KNOWN = PROFILE TASKS DATA SEED SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS METHODS PYTHON
+# What was given is a value: $(shell ...) in it is not run.
+$(foreach name,$(KNOWN),$(if $(filter undefined default,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))))
+
 PROFILE   ?= quick
 TASKS     ?= llie_lol llie_mit sihr uie
 DATA      ?=
@@ -17,7 +21,6 @@ PYTHON    ?= .venv/bin/python
 READY   = $(if $(filter .venv/%,$(PYTHON)),.venv/ready)
 export PYTHONPATH := $(CURDIR)
 
-KNOWN    = PROFILE TASKS DATA SEED SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS METHODS PYTHON
 UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 $(if $(UNKNOWN),$(error no setting $(UNKNOWN); there are: $(KNOWN)))
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import config, files, manifest, overlap, soundness
-from .errors import KitError, nearest
+from .errors import KitError, nearest, printable
 from .lock import locked
-from .progress import printable, say
+from .progress import say
 
 if TYPE_CHECKING:
     from . import runs
@@ -42,11 +42,12 @@ def _stage(arguments: argparse.Namespace) -> int:
         raise KitError(f"--methods is for 05_evaluate, not for {name}")
     run = _open(arguments, arguments.task)
     say(f"{name}: {run.describe()}")
-    if name in manifest.ABLATIONS:
-        folder = ablations.run_member(run, name, arguments.member)
-    else:
-        folder = run.folder / name
-        stages.BY_NAME[name](run, **({"methods": arguments.methods} if arguments.methods else {}))
+    with locked(config.ROOT / config.expanded(arguments.results) / arguments.profile, shared=True):
+        if name in manifest.ABLATIONS:
+            folder = ablations.run_member(run, name, arguments.member)
+        else:
+            folder = run.folder / name
+            stages.BY_NAME[name](run, **({"methods": arguments.methods} if arguments.methods else {}))
     say(f"{name}: wrote {folder}")
     return 0
 

@@ -11,7 +11,12 @@ class KitError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows in place of a traceback (IPython asks for this)."""
-        return [f"error: {self}"]
+        return [f"error: {printable(str(self))}"]
+
+
+def printable(text: str) -> str:
+    """Text without control characters, by which a file's name could steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def out_of_memory(error: BaseException) -> bool:

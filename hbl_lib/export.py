@@ -83,7 +83,9 @@ def bundle(run: Path, out: Path, with_onnx: bool = True) -> Path:
         folder = Path(made) / out.name
         folder.mkdir()
         for name, (stage, file) in PARTS.items():
-            shutil.copyfile(run / stage / file, folder / name)
+            written = file != manifest.NAME
+            source = manifest.require_as_written(run / stage, file) if written else run / stage / file
+            shutil.copyfile(source, folder / name)
         files.write_yaml(folder / "task.yaml", manifests["04_retrain"]["parameters"]["task"])
         if with_onnx:
             onnx(Restorer.load(folder / "restorer.safetensors"), folder / "restorer.onnx")

@@ -60,7 +60,7 @@ def read(path: Path) -> np.ndarray:
 def size(path: Path) -> tuple[int, int]:
     """(height, width) from the header alone, of the upright picture."""
     with told(path), open(path, "rb") as file, Image.open(file) as opened:
-        lying = opened.getexif().get(ExifTags.Base.Orientation) in LYING
+        lying = opened.format != "TIFF" and opened.getexif().get(ExifTags.Base.Orientation) in LYING  # TIFF is turned
         return (opened.width, opened.height) if lying else (opened.height, opened.width)
 
 

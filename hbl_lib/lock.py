@@ -9,25 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from .errors import KitError
 from .progress import say
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which dies with its process; what a killed one left in it is told."""
+def locked(folder: Path, shared: bool = False) -> Iterator[None]:
+    """Hold a folder's lock, which dies with its process; what a killed one left in it is told.
+
+    `shared`: beside others that share it, but not beside one that has it for itself.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a+")  # noqa: SIM115 (closed below)
-        lock.seek(0)
-        holder = lock.read(200)
-        whose = f" ({holder})" if holder else ""
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        lock.seek(0)
-        lock.truncate()
-        lock.write(f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
-        lock.flush()
+        whose = _holder(lock)  # before it can be gone
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        left = "" if shared else _holder(lock)
+        if not shared:
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+            lock.flush()
     except BlockingIOError:
         lock.close()
         raise KitError(
@@ -36,9 +39,17 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise KitError(f"{folder}: can't be written: {error.strerror}. Choose another results folder.") from None
     with lock:
-        if holder:
-            say(f"{folder}: the run before{whose} was cut off; this one goes on from what it saved")
+        if left:
+            say(f"{folder}: the run before{left} was cut off; this one goes on from what it saved")
         try:
             yield
         finally:
-            lock.truncate(0)
+            if not shared:
+                lock.truncate(0)
+
+
+def _holder(lock: TextIO) -> str:
+    """Who has or had it, in brackets; empty where nobody is known."""
+    lock.seek(0)
+    text = lock.read(200)
+    return f" ({text})" if text else ""

@@ -104,12 +104,14 @@ def _fitting(stage: Stage, index: int, step: Callable[[int], dict[str, Any]], cr
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        section, batch = crops.section, f" or {crops.section}.batch" if crops.batch > 1 else ""
+        smaller = max(16, crops.crop // 2)
+        settings = [f"{crops.section}.crop (OVERRIDES={crops.section}.crop={smaller})"] if smaller < crops.crop else []
+        settings += [f"{crops.section}.batch"] if crops.batch > 1 else []
+        lower = f", or lower {' or '.join(settings)}, which starts this stage anew" if settings else ""
         raise KitError(
             f"{stage.name}: step {index + 1}: out of memory on {stage.run.device}, with crops of "
             f"{crops.batch}x3x{crops.crop}x{crops.crop}. Free memory and start again, which goes on from the last "
-            f"checkpoint, or lower {section}.crop{batch} (OVERRIDES={section}.crop={max(16, crops.crop // 2)}), which "
-            "starts this stage anew."
+            f"checkpoint{lower}."
         ) from None
 
 
@@ -151,6 +153,8 @@ def _resume(stage: Stage, fingerprint: str, parts: Mapping[str, Stateful]) -> li
             return []
         for name, part in parts.items():
             part.load_state_dict(saved["parts"][name])
+        if path == stage.checkpoint_before:  # else the next save would put the unreadable one in its place
+            stage.checkpoint.unlink(missing_ok=True)
         stage.resume(saved["resumes"], len(saved["history"]), saved["started"], saved["seconds"])
         progress.say(f"{stage.name}: resumed at step {len(saved['history'])}")
         return saved["history"]

@@ -14,17 +14,15 @@ from pathlib import Path
 import imagehash
 import numpy as np
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from . import images
 from .errors import KitError, several
 from .pairs import listing, pictures_in
 from .progress import Progress
 
-ALIKE = 8  # bits of 64 that may differ; README says what was measured
+BITS = 64
+ALIKE = 8  # of these bits that may differ; README says what was measured
 FLAT = 2.0  # standard deviation of the grey values, of 255, below which a hash says nothing
-CHUNK = 1024
 HELD_OUT = ("eval15", "Real_captured/Test")  # as LOL-v1 and LOL-v2 are published
 EQUAL = -1
 
@@ -48,32 +46,24 @@ def pixels(picture: np.ndarray) -> str:
     return hashlib.sha256(f"{picture.shape}".encode() + np.ascontiguousarray(picture).tobytes()).hexdigest()
 
 
-def alike(ones: Sequence[Look], others: Sequence[Look]) -> Iterator[tuple[int, int, int]]:
-    """(index of one, index of the other, bits that differ) of all that are alike; EQUAL bits: equal pixels."""
+def alike(ones: Sequence[Look], others: Sequence[Look]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """For each of the ones that has any: its index, the indices of the others that are alike, and the bits that differ.
+
+    EQUAL bits: equal pixels.
+    """
     places: dict[str, list[int]] = {}
     for j, look in enumerate(others):
         places.setdefault(look.pixels, []).append(j)
-    yield from ((i, j, EQUAL) for i, look in enumerate(ones) for j in places.get(look.pixels, ()))
-    left, right = ([k for k, look in enumerate(looks) if look.hash is not None] for looks in (ones, others))
-    across = np.array([others[j].hash for j in right], np.uint64)
-    for start in range(0, len(left), CHUNK):
-        down = np.array([ones[i].hash for i in left[start : start + CHUNK]], np.uint64)
-        bits = np.bitwise_count(down[:, None] ^ across)
-        for row, column in np.argwhere(bits <= ALIKE).tolist():
-            i, j = left[start + row], right[column]
-            if ones[i].pixels != others[j].pixels:
-                yield i, j, int(bits[row, column])
-
-
-def joined(groups: Sequence[str], links: Sequence[tuple[int, int]]) -> list[str]:
-    """The groups with one name for all that the links (two indices each) connect: the first of their names."""
-    names = sorted(set(groups))
-    place = {name: k for k, name in enumerate(names)}
-    ends = [[place[groups[link[end]]] for link in links] for end in (0, 1)]
-    graph = coo_array((np.ones(len(links)), ends), shape=(len(names), len(names)))
-    labels = connected_components(graph, directed=False)[1].tolist()
-    first = dict(zip(reversed(labels), reversed(names), strict=True))
-    return [first[labels[place[group]]] for group in groups]
+    hashed = np.array([look.hash is not None for look in others], bool)
+    hashes = np.array([look.hash or 0 for look in others], np.uint64)
+    for i, look in enumerate(ones):
+        bits = np.full(len(others), BITS + 1)
+        if look.hash is not None:
+            bits[hashed] = np.bitwise_count(hashes[hashed] ^ np.uint64(look.hash))
+        bits[places.get(look.pixels, [])] = EQUAL
+        found = np.flatnonzero(bits <= ALIKE)
+        if len(found):
+            yield i, found, bits[found]
 
 
 def words(one: str, other: str, bits: int) -> str:
@@ -88,9 +78,10 @@ def between(folder: Path, other: Path) -> list[str]:
 
 
 def shown_in(names: Sequence[str], looks: Sequence[Look], other: Path, known_as: str) -> list[str]:
-    """In words, which pictures of these names and looks show what one of the folder `other` shows."""
+    """In words, which pictures of these names and looks show what one of `other` shows, each with the nearest one."""
     theirs, others = _looks(other)
-    return [words(names[i], f"{known_as}/{theirs[j]}", bits) for i, j, bits in alike(looks, others)]
+    nearest = ((i, found[bits.argmin()], bits.min()) for i, found, bits in alike(looks, others))
+    return [words(names[i], f"{known_as}/{theirs[j]}", bits) for i, j, bits in nearest]
 
 
 def held_out_beside(folder: Path) -> list[str]:

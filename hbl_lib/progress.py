@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from tqdm.auto import tqdm
 
+from .errors import printable
+
 EVERY_S = 4.0
 
 
@@ -41,11 +43,6 @@ class Progress:
                 left = (now - began) / (done - self.start) * (self.total - done)
                 say(f"{self.label}: step {done} of {self.total}  {self.text}  {left:.0f} s left")
                 said = now
-
-
-def printable(text: str) -> str:
-    """Text without control characters, by which a file's name could steer a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def say(text: str) -> None:

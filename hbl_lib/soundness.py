@@ -11,7 +11,7 @@ import numpy as np
 
 from . import images
 from .errors import KitError, several
-from .overlap import EQUAL, Look, alike, held_out_beside, joined, pixels, shown_in, words
+from .overlap import EQUAL, Look, alike, held_out_beside, pixels, shown_in, words
 from .pairs import BORDER, Listing, Pair, listing
 from .progress import Progress
 
@@ -42,21 +42,31 @@ def check(folder: Path) -> Listing:
 
 def _join(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:
     """One group for pairs that show the same; two that groups.json names only where their pixels are equal."""
-    indices, links = list(looks), {}
-    of_degraded, of_clear = [Look(looks[k][0]) for k in indices], [looks[k][1] for k in indices]
+    indices, pairs = np.array(list(looks), int), found.pairs
+    of_degraded, of_clear = ([Look(pixels) for pixels, _ in looks.values()], [look for _, look in looks.values()])
+    names = sorted({pair.group for pair in pairs})
+    place = {name: k for k, name in enumerate(names)}
+    group = np.array(
+        [place[pair.group] for pair in pairs], int
+    )  # of each pair: the first name of all that it is joined to
+    settled = np.array([pair.group in found.settled for pair in pairs], bool)
+    kept, links = [], []
     for side, known in (("clear", of_clear), ("degraded", of_degraded)):
-        for a, b, bits in alike(known, known):
-            one, other = found.pairs[indices[a]], found.pairs[indices[b]]
-            if a < b and one.group != other.group:
-                told = words(getattr(one, side), getattr(other, side), bits)
-                if bits != EQUAL and {one.group, other.group} <= found.settled:
-                    found.twins.append(f"{told}; two scenes all the same, as groups.json says")
-                else:
-                    links[indices[a], indices[b]] = f"{told}; one scene"
-    if links:
-        groups = joined([pair.group for pair in found.pairs], list(links))
-        found.pairs = [replace(pair, group=group) for pair, group in zip(found.pairs, groups, strict=True)]
-        found.twins += links.values()
+        for k, others, bits in alike(known, known):
+            a, others = indices[k], indices[others]
+            apart = (others > a) & (group[others] != group[a])
+            named = settled[a] & settled[others] & (bits != EQUAL)
+            for b, differ in zip(others[apart & named][:1], bits[apart & named][:1], strict=True):
+                told = words(getattr(pairs[a], side), getattr(pairs[b], side), differ)
+                kept.append(f"{told}; two scenes all the same, as groups.json says")
+            for b, differ in zip(others[apart & ~named], bits[apart & ~named], strict=True):
+                if group[a] != group[b]:
+                    told = words(getattr(pairs[a], side), getattr(pairs[b], side), differ)
+                    links.append(f"{told}; one scene")
+                    first, last = sorted((group[a], group[b]))
+                    group[group == last] = first
+    found.pairs = [replace(pair, group=names[k]) for pair, k in zip(pairs, group, strict=True)]
+    found.twins += kept + links
 
 
 def _compare(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:

@@ -9,7 +9,7 @@ from . import files, manifest, splits, weights
 from .config import located
 from .errors import KitError
 from .export import BUNDLE, PARTS
-from .manifest import STAGES
+from .manifest import ABLATIONS, STAGES
 
 
 def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
@@ -23,14 +23,15 @@ def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
         if not isinstance(recorded, dict):
             raise KitError(f"{folder / BUNDLE}: expected checksums by file")
         lacking = [f"{name}: has no checksum" for name in PARTS if name not in recorded]
-        yield "bundle", len(recorded), [*lacking, *_differences(folder, recorded)]
+        yield "bundle", len(recorded), [*lacking, *_differences(folder, recorded, False)]
         return
     found = sorted(folder.rglob(manifest.NAME)) if folder.is_dir() else []
     if not found:
         raise KitError(f"{folder}: neither a run (results/PROFILE/TASK) nor a bundle: no manifest in it")
-    for stage in STAGES:
-        if (folder / stage).is_dir() and folder / stage / manifest.NAME not in found:
-            yield stage, 0, ["has no manifest: it did not end"]
+    members = [place for name in ABLATIONS for place in sorted((folder / name).glob("*")) if place.is_dir()]
+    for place in (*(folder / stage for stage in STAGES), *members):
+        if place.is_dir() and place / manifest.NAME not in found:
+            yield str(place.relative_to(folder)), 0, ["has no manifest: it did not end"]
     for path in found:
         yield str(path.parent.relative_to(folder)), *_stage(path)
 
@@ -38,11 +39,14 @@ def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
 def _stage(path: Path) -> tuple[int, list[str]]:
     made = manifest.read(path)
     run = path.parent.joinpath(*[".."] * made["stage"].count("/"), "..").resolve()
-    recorded = [(path.parent, made["outputs"]), (run, made["inputs"])]
+    recorded, problems = [(path.parent, made["outputs"], False), (run, made["inputs"], False)], []
     data = made["parameters"]["task"].get("data")
     if made["stage"] == "00_data" and data != "embedded":  # embedded pictures are outputs
-        recorded.append((located(str(data)), splits.checksums(path.with_name("splits.json"))))
-    problems = [told for folder, known in recorded for told in _differences(folder, known)]
+        try:
+            recorded.append((located(str(data)), splits.checksums(path.with_name("splits.json")), True))
+        except KitError as error:
+            problems.append(str(error))
+    problems += [told for where in recorded for told in _differences(*where)]
     for fact in made["facts"].values():
         try:
             trunk = weights.find(str(fact.get("features"))) if isinstance(fact, dict) else None
@@ -50,14 +54,16 @@ def _stage(path: Path) -> tuple[int, list[str]]:
                 problems.append(f"{trunk}: are not the weights that the run had")
         except KitError as error:
             problems.append(str(error))
-    return sum(len(known) for _, known in recorded), problems
+    return sum(len(known) for _, known, _ in recorded), problems
 
 
-def _differences(folder: Path, recorded: Mapping[str, str]) -> Iterator[str]:
+def _differences(folder: Path, recorded: Mapping[str, str], links: bool) -> Iterator[str]:
+    """In words, what is not as recorded. Nothing outside of the folder is read, but by `links` what links lead to."""
     for name, digest in recorded.items():
         path = folder / name
         try:
-            inside, there = path.resolve().is_relative_to(folder.resolve()), path.is_file()
+            named = not Path(name).is_absolute() and ".." not in Path(name).parts
+            inside, there = named and (links or path.resolve().is_relative_to(folder.resolve())), path.is_file()
         except (OSError, ValueError):  # too long, or with a zero byte
             inside, there = True, False
         if not inside:

@@ -221,7 +221,7 @@ def test_running_out_of_memory_is_told_with_stage_size_and_setting(finished_run,
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout
     assert "04_retrain: step 1: out of memory on cpu, with crops of 64x3x300x300" in done.stderr
-    assert "lower retrain.crop or retrain.batch (OVERRIDES=retrain.crop=150), which starts" in done.stderr
+    assert "lower retrain.crop (OVERRIDES=retrain.crop=150) or retrain.batch, which starts" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,26 @@ def test_an_interrupted_loop_ends_like_an_undisturbed_one(tmp_path, run_toy, int
     said = capsys.readouterr().out
     assert f"resumed at step {at}" in said
     assert f"01_classifier: step {STEPS} of {STEPS}  loss {history[-1]['loss']:.3f}" in said
+
+
+def test_the_older_checkpoint_is_kept_until_there_is_a_newer_one_that_can_be_read(
+    tmp_path, run_toy, interrupt, monkeypatch
+):
+    """Killed again while the next checkpoint takes its name: the only good one must not have gone for a damaged one."""
+    interrupt(tmp_path, 5)
+    path = tmp_path / "smoke/llie_lol/01_classifier/checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    replace = os.replace
+
+    def killed(source, target):
+        if Path(target) == path:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed)
+        run_toy(tmp_path)
+    assert run_toy(tmp_path)[2].resumes == {"01_classifier": [4]}
 
 
 def test_every_resume_and_the_first_start_are_remembered(tmp_path, run_toy, interrupt):
@@ -223,7 +244,9 @@ def test_a_step_that_does_not_fit_says_stage_size_and_setting_and_keeps_the_chec
             raise raised
         return toy.step(index)
 
-    with pytest.raises(KitError, match=r"01_classifier: step 4: out of memory on cpu, with crops of 1x3x16x16.*=16\)"):
+    with pytest.raises(
+        KitError, match=r"01_classifier: step 4: out of memory on cpu, with crops of 1x3x16x16.* the last checkpoint\.$"
+    ):
         run_toy(tmp_path, step)
     assert run_toy(tmp_path)[2].resumes == {"01_classifier": [3]}
 

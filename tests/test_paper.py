@@ -9,7 +9,9 @@ SCORES = {"psnr": 17.0, "ssim": 0.5, "lpips": None}
 
 
 def write_manifest(stage, task="llie_lol", **made):
-    empty = {"inputs": {}, "outputs": {}, "facts": {}, "seconds": 1.0}
+    written = stage / "metrics.json"
+    outputs = {"metrics.json": files.sha256(written)} if written.is_file() else {}
+    empty = {"inputs": {}, "outputs": outputs, "facts": {}, "seconds": 1.0}
     parameters = config.load("quick", task).model_dump()
     files.write_json(stage / "manifest.json", {"stage": stage.name, "parameters": parameters, **empty, **made})
 
@@ -23,7 +25,8 @@ def evaluated(folder, task, seed=0, psnr=17.0):
     compared = dict.fromkeys(("gamma", "clahe", "lime", "dcp", "udcp", "fusion"), SCORES)
     facts = {"steps": 550, "parameters": 5, "macs": {"count": 2_000_000_000}, "given": [], "search": "here"}
     files.write_json(folder / "05_evaluate/metrics.json", {**head, **facts, **rows, "compared": compared})
-    write_manifest(folder / "00_data", task)
+    for stage in ("00_data", "05_evaluate"):
+        write_manifest(folder / stage, task)
 
 
 @pytest.mark.parametrize(("task", "table"), [("llie_lol", 2), ("llie_mit", 2), ("sihr", 3), ("uie", 4)])
