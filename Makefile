@@ -50,7 +50,7 @@ test: $(READY)  ## run the tests
 	@$(PYTHON) -m pytest
 
 soak: $(READY)  ## run the tests that take long: kills, rubbish, and load, many times over
-	@$(PYTHON) -m pytest -m soak -n 0
+	@$(PYTHON) -m pytest -m soak -n 0 -s
 	@$(PYTHON) -m pytest tests/test_fuzz.py -n 0 --hypothesis-profile=soak
 
 lint: $(READY)  ## check style and formatting, notebooks too

@@ -50,7 +50,7 @@ class Classifier(nn.Module):
     def load(cls, path: Path) -> Classifier:
         """Read what `save` wrote, frozen and in evaluation mode."""
         saved = checkpoint.load(path)
-        if not {"network", "weights"} <= saved.keys():
+        if not {"network", "weights"} <= saved.keys() or saved["network"] not in NETWORKS:
             raise KitError(f"{path}: not a classifier's checkpoint. 01_classifier writes it.")
         classifier = cls(saved["network"])
         checkpoint.load_weights(classifier, saved["weights"], f"{path}: the weights do not fit {saved['network']}")

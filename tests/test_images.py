@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from hbl_lib import images
 from hbl_lib.errors import KitError
@@ -118,3 +118,14 @@ def test_a_tensor_is_clipped_and_rounded_to_the_nearest_value():
     values = torch.tensor([-0.2, 100.4 / 255, 100.6 / 255, 1.7])
     tensor = values.expand(3, 1, 4).clone().requires_grad_()
     assert images.to_picture(tensor)[0, :, 0].tolist() == [0, 100, 101, 255]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_in_a_header_is_that_of_the_upright_picture(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (24, 16), (90, 60, 30)).save(path, exif=exif)
+    upright = (24, 16) if orientation in (6, 8) else (16, 24)
+    assert images.size(path) == images.read(path).shape[:2] == upright

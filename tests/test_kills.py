@@ -19,19 +19,23 @@ from hbl_lib import files, manifest, runs, stages
 from hbl_lib.errors import KitError
 
 ROOT = Path(__file__).parent.parent
-# The chain as a person runs it without Jupyter, stage after stage, finished ones passed over; says when it has loaded.
+# The chain as a person runs it without Jupyter, stage after stage, finished ones passed over; says where it is.
 CHAIN = """
 import sys
-from hbl_lib import runs, stages
+from hbl_lib import ablations, runs, stages
 from hbl_lib.errors import KitError
 print("loaded", flush=True)
 run = runs.open_run(profile="smoke", results=sys.argv[1], device="cpu")
 for name, stage in stages.BY_NAME.items():
     if not (run.folder / name / "manifest.json").is_file():
+        print("at", name, flush=True)
         try:
             stage(run)
         except KitError as error:
             sys.exit(f"error: {error}")
+for member in sys.argv[2:]:
+    print("at", member, flush=True)
+    ablations.run_member(run, *member.split("/"))
 """
 RESULTS = ("loss.yaml", "genotype.yaml", "metrics.json")
 
@@ -40,10 +44,27 @@ def smoke(results, **options):
     return runs.open_run(profile="smoke", results=str(results), device="cpu", **options)
 
 
-def start(results: Path, **options) -> subprocess.Popen:
-    words = [sys.executable, "-c", CHAIN, str(results)]
+def start(results: Path, *members: str, **options) -> subprocess.Popen:
+    words = [sys.executable, "-c", CHAIN, str(results), *members]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(words, cwd=ROOT, **pipes, **options)
+
+
+def end(process: subprocess.Popen) -> str:
+    """What a run said that must end well."""
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
+    return said
+
+
+def kill_in(process: subprocess.Popen, name: str, longest: float) -> None:
+    """Wait until a run comes to a stage, and for a random time of up to `longest` seconds more, and kill it."""
+    for line in process.stdout:
+        if line == f"at {name}\n":
+            break
+    time.sleep(random.Random(time.time_ns()).uniform(0, longest))
+    process.kill()
+    process.communicate()
 
 
 def kept(results: Path) -> dict[str, bytes]:
@@ -80,25 +101,44 @@ def kill_often(results: Path, kills: int, seconds: float, seed: int) -> list[str
     return places
 
 
-def assert_survives(finished_run: Path, results: Path, kills: int, seed: int) -> None:
-    places = kill_often(results, kills, seconds_of(finished_run), seed)
-    process = start(results)
-    said = process.communicate()[0]
-    assert process.returncode == 0, said
-    assert kept(results) == kept(finished_run), f"seed {seed}, killed in {places}"
-    sys.stdout.write(f"killed in {', '.join(places)}; {said.count('resumed at step')} resumed in the last run alone\n")
+def assert_ends_as_undisturbed(finished_run: Path, results: Path, killed_in: list[str]) -> None:
+    said = end(start(results))
+    assert kept(results) == kept(finished_run), f"killed in {killed_in}"
+    sys.stdout.write(
+        f"killed in {', '.join(killed_in)}; {said.count('resumed at step')} resumed in the last run alone\n"
+    )
     torn = [p for p in results.rglob(".*") if p.is_file() and p.name != ".lock"]
     assert torn == [], "temporary files of killed runs are left"
 
 
 def test_a_run_killed_six_times_at_random_moments_ends_with_the_same_bytes(finished_run, tmp_path):
-    assert_survives(finished_run, tmp_path, kills=6, seed=time.time_ns())
+    places = kill_often(tmp_path, 6, seconds_of(finished_run), seed=time.time_ns())
+    assert_ends_as_undisturbed(finished_run, tmp_path, places)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("batch", range(5))
 def test_runs_killed_thirty_times_in_all_end_with_the_same_bytes(finished_run, tmp_path, batch):
-    assert_survives(finished_run, tmp_path, kills=6, seed=time.time_ns())
+    """In each stage once a batch, at a random moment of it."""
+    for name in manifest.STAGES:
+        seconds = files.read_json(finished_run / "smoke/llie_lol" / name / "manifest.json")["seconds"]
+        kill_in(start(tmp_path), name, seconds / 2)
+        assert not (tmp_path / "smoke/llie_lol" / name / "manifest.json").exists(), "it ended before it was killed"
+    assert_ends_as_undisturbed(finished_run, tmp_path, list(manifest.STAGES))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("member", ["06_loss_ablation/mbllen_searched", "07_architecture_ablation/synchronous"])
+def test_a_member_of_an_ablation_killed_four_times_ends_with_the_same_bytes(finished_run, tmp_path, member):
+    one, other = tmp_path / "undisturbed", tmp_path / "killed"
+    for results in (one, other):
+        shutil.copytree(finished_run, results)
+    end(start(one, member))
+    seconds = files.read_json(one / "smoke/llie_lol" / member / "manifest.json")["seconds"]
+    for _ in range(4):
+        kill_in(start(other, member), member, seconds / 4)
+    end(start(other, member))
+    assert kept(other) == kept(one)
 
 
 AT_A_WRITE = """
@@ -124,9 +164,7 @@ def test_a_stage_killed_between_writing_and_renaming_a_file_ends_with_the_same_b
     code = CHAIN.replace("import sys", "import sys" + AT_A_WRITE, 1)
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path), str(write)], cwd=ROOT, capture_output=True)
     assert done.returncode == 9
-    process = start(tmp_path)
-    said = process.communicate()[0]
-    assert process.returncode == 0, said
+    end(start(tmp_path))
     assert kept(tmp_path) == kept(finished_run)
 
 

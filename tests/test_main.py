@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from hbl_lib.__main__ import main
+from hbl_lib.lock import locked
 
 
 def folder_of_pairs(folder, count=4, size=(20, 16)):
@@ -165,3 +166,16 @@ def test_a_method_that_lacks_a_picture_is_told_before_a_finished_evaluation_is_t
     words = ["check", "--profile", "smoke", "--results", finished_run, "--methods", f"mine={tmp_path / 'mine'}"]
     status, _, error = run(words, capsys)
     assert status == 1 and "has no restored" in error and "each of the 2 test pictures is needed" in error
+
+
+def test_a_stage_and_make_refuse_each_other_and_two_stages_do_not(tmp_path, capsys):
+    """Snakemake takes a refused job's files away, so make must not come so far."""
+    words = ["stage", "00_data", "--profile", "smoke", "--results", str(tmp_path)]
+    with locked(tmp_path / "smoke"):
+        assert main(words) == 1
+    assert f"{tmp_path / 'smoke'}: another run is at work there" in capsys.readouterr().err
+    with locked(tmp_path / "smoke", shared=True):
+        assert main(words) == 0
+        assert main(["alone", str(tmp_path / "smoke"), "true"]) == 1
+    assert "another run is at work there" in capsys.readouterr().err
+    assert main(["alone", str(tmp_path / "smoke"), "true"]) == 0

@@ -88,6 +88,14 @@ def test_pairs_of_one_scene_never_fall_into_two_lists(tmp_path, capsys):
     assert re.search(r"alike: high/again.png and high/(coffee|dim).png: \d .*; one scene", capsys.readouterr().out)
 
 
+def test_many_pictures_of_one_scene_are_told_in_as_many_lines(tmp_path):
+    coffee = photograph("coffee").resize((96, 80))
+    copies = {str(k): ImageEnhance.Brightness(coffee).enhance(1 + k / 100) for k in range(30)}
+    found = soundness.check(folder_of_pairs(tmp_path, copies))
+    assert len({pair.group for pair in found.pairs}) == 1 and len(found.twins) == 29
+    assert len(overlap.between(tmp_path / "high", tmp_path / "low")) == 30  # each with its nearest
+
+
 def test_scenes_that_a_person_has_named_are_joined_for_equal_pixels_only(tmp_path):
     coffee = photograph("coffee")
     root = folder_of_pairs(tmp_path, {"a": coffee, "b": as_jpeg(coffee), "c": coffee, "d": photograph("rocket")})

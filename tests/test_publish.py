@@ -1,5 +1,6 @@
 """The paper's tables and figures from one `make reproduce` with ablations, on a folder of pairs with awkward names."""
 
+import html
 import re
 import shlex
 import shutil
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 from skimage import data, transform
 
-from hbl_lib import ablations, files, images, publish, runs, splits, stages
+from hbl_lib import ablations, files, images, metrics, publish, runs, splits, stages
 from hbl_lib.baselines import CLASSICAL
 from hbl_lib.manifest import ABLATIONS
 
@@ -197,6 +199,16 @@ def test_tables_2_and_5_hold_every_row_of_the_paper_and_every_method(ablated):
 def content(path):
     """A file's bytes; of an svg without the names of its clip paths, which hang on the last digits of a layout."""
     return re.sub(rb"\bp[0-9a-f]{10}\b", b"", path.read_bytes()) if path.suffix == ".svg" else path.read_bytes()
+
+
+def test_the_protocol_stands_with_every_table_and_figure_of_scores(ablated):
+    words, page = metrics.PROTOCOLS["rgb"].words, html.unescape((ablated / "report.html").read_text())
+    tables = [path.read_text() for path in (ablated / "tables").glob("*.md") if "PSNR" in path.read_text()]
+    assert len(tables) == 3 and all(words in text for text in tables) and page.count(words) >= 3
+    drawn = [(name, figure) for name, figure, _ in publish.figures(ablated, ["llie_lol"], ["0"])]
+    of_scores = [figure for name, figure in drawn if re.match("figure[36]", name)]
+    texts = [" ".join(text.get_text() for text in figure.findobj(Text)) for figure in of_scores]
+    assert len(texts) >= 3 and all("protocol 'rgb'" in text for text in texts)
 
 
 def test_make_tables_gives_the_same_files_and_trains_nothing(run, ablated):

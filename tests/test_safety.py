@@ -113,12 +113,17 @@ def test_a_notebook_parameter_is_a_value_and_never_code(mark, tmp_path):
     assert "Path(" in "".join(injected["source"])  # it arrived, as a string
 
 
-@pytest.mark.parametrize("target", ["reproduce", "tables"])
-def test_a_setting_of_make_is_a_value_and_never_shell(mark, target):
-    payload = f"""`touch '{mark}'` "; touch "{mark}"; " '; touch '{mark}'; ' $$(touch '{mark}')"""
-    settings = ("PROFILE", "TASKS", "DATA", "SEEDS", "DEVICE", "RESULTS", "OVERRIDES", "ABLATIONS", "METHODS", "JOBS")
-    words = ["make", target, f"PYTHON={sys.executable}", *(f"{name}={payload}" for name in settings)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+@pytest.mark.parametrize(
+    ("target", "given_by", "seeds"),
+    [("reproduce", "words", "SEEDS"), ("reproduce", "environment", "SEED"), ("tables", "words", "SEED")],
+)
+def test_a_setting_of_make_is_a_value_and_never_shell(mark, target, given_by, seeds):
+    payload = f"""`touch '{mark}'` "; touch "{mark}"; " '; touch '{mark}'; ' $$(touch '{mark}') $(shell touch {mark})"""
+    settings = ["PROFILE", "TASKS", "DATA", "DEVICE", "RESULTS", "OVERRIDES", "ABLATIONS", "METHODS", "JOBS", seeds]
+    given = [f"{name}={payload}" for name in settings] if given_by == "words" else []
+    environment = os.environ | ({} if given else dict.fromkeys(settings, payload))
+    words = ["make", target, f"PYTHON={sys.executable}", *given]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode != 0 and "error: " in done.stderr
 
 

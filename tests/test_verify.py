@@ -3,9 +3,11 @@
 import shutil
 
 import pytest
+from skimage import data as skimage_data
 
-from hbl_lib import export, files
+from hbl_lib import export, files, images, runs, stages
 from hbl_lib.__main__ import main
+from hbl_lib.errors import KitError
 
 
 @pytest.fixture
@@ -75,6 +77,37 @@ def test_the_pictures_of_a_folder_are_compared_with_the_lists(run, tmp_path, cap
     assert verify(run, capsys)[0] == 0
     (tmp_path / "pairs/degraded/coffee_0.png").unlink()
     assert "pairs/degraded/coffee_0.png: is missing" in verify(run, capsys)[1]
+
+
+def test_pictures_behind_links_are_compared_too_and_lists_that_are_gone_are_one_problem(tmp_path, capsys):
+    for side in ("low", "high"):
+        (tmp_path / "store" / side).mkdir(parents=True)
+        for name in ("astronaut", "chelsea", "coffee", "rocket"):
+            picture = getattr(skimage_data, name)()[:64, :64]
+            images.write(tmp_path / "store" / side / f"{name}.png", picture if side == "high" else picture // 4)
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / side).symlink_to(tmp_path / "store" / side)
+    run = runs.open_run("smoke", data=str(tmp_path / "data"), device="cpu", results=str(tmp_path / "results"))
+    stages.data(run)
+    assert verify(run.folder, capsys)[0] == 0
+    (tmp_path / "store/low/coffee.png").write_bytes(b"")
+    assert "data/low/coffee.png: has changed" in verify(run.folder, capsys)[1]
+    (run.folder / "00_data/splits.json").unlink()
+    said = verify(run.folder, capsys)[1]
+    assert "splits.json: no such file" in said and "problem(s)" in said
+
+
+def test_a_member_that_did_not_end_is_told(run, capsys):
+    (run / "06_loss_ablation/unet_default").mkdir(parents=True)
+    assert "06_loss_ablation/unet_default: 0 files compared, 1 wrong" in verify(run, capsys)[1]
+
+
+@pytest.mark.parametrize("file", ["05_evaluate/metrics.json", "04_retrain/restorer.safetensors"])
+def test_no_bundle_is_made_of_what_was_changed(run, tmp_path, file):
+    (run / file).write_bytes((run / file).read_bytes() + b" ")
+    with pytest.raises(KitError, match=r"has changed since its stage wrote it|is not what 05_evaluate has read"):
+        export.bundle(run, tmp_path / "bundle", with_onnx=False)
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_a_bundle_is_compared_with_its_own_checksums(run, tmp_path, capsys):
