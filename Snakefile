@@ -53,6 +53,7 @@ CHAIN = {
 PAPERMILL = " ".join(
     [
         f"{shlex.quote(sys.executable)} -m papermill -k python3 --log-output --no-progress-bar {{input.notebook}} {{log:q}}",
+        "--start-timeout 600",  # seconds: on a machine with much to do a kernel takes more than the minute that is usual
         f"-r profile {shlex.quote(PROFILE)} -r results {shlex.quote(RESULTS)}",
     ]
 )

@@ -46,9 +46,8 @@ def _join(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:
     of_degraded, of_clear = ([Look(pixels) for pixels, _ in looks.values()], [look for _, look in looks.values()])
     names = sorted({pair.group for pair in pairs})
     place = {name: k for k, name in enumerate(names)}
-    group = np.array(
-        [place[pair.group] for pair in pairs], int
-    )  # of each pair: the first name of all that it is joined to
+    # Of each pair the place of its scene's name; of scenes that are joined, that of the first.
+    group = np.array([place[pair.group] for pair in pairs], int)
     settled = np.array([pair.group in found.settled for pair in pairs], bool)
     kept, links = [], []
     for side, known in (("clear", of_clear), ("degraded", of_degraded)):
@@ -74,7 +73,7 @@ def _compare(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:
     names, of_clear = [found.pairs[k].clear for k in looks], [look for _, look in looks.values()]
     for place in held_out_beside(found.folder):
         try:
-            found.held_out += shown_in(names, of_clear, found.folder / place, place)
+            found.held_out += dict.fromkeys(shown_in(names, of_clear, found.folder / place, place))
         except KitError as error:
             found.held_out.append(f"not compared: {error}")
 
