@@ -58,7 +58,7 @@ def test_twenty_runs_side_by_side_from_one_clone_are_undisturbed(finished_run, t
     with ThreadPoolExecutor(20) as pool:  # a full pipe would stop a run
         said = list(pool.map(lambda process: process.communicate()[0], started))
     failed = [text[-2000:] for process, text in zip(started, said, strict=True) if process.returncode]
-    assert failed == []
+    assert not failed, "\n\n".join(failed)
     for name in ("02_loss_search/loss.yaml", "03_architecture_search/genotype.yaml", "05_evaluate/metrics.json"):
         found = {(tmp_path / str(n) / "smoke/llie_lol" / name).read_bytes() for n in range(20)}
         assert found == {(finished_run / "smoke/llie_lol" / name).read_bytes()}
