@@ -50,18 +50,14 @@ CHAIN = {
     "04_retrain": (["00_data", "02_loss_search", "03_architecture_search"], ["restorer.safetensors"]),
     "05_evaluate": (["00_data", "03_architecture_search", "04_retrain"], []),
 }
-PAPERMILL = " ".join(
-    [
-        f"{shlex.quote(sys.executable)} -m papermill -k python3 --log-output --no-progress-bar {{input.notebook}} {{log:q}}",
-        "--start-timeout 600",  # seconds: on a machine with much to do a kernel takes more than the minute that is usual
-        f"-r profile {shlex.quote(PROFILE)} -r results {shlex.quote(RESULTS)}",
-    ]
+PAPERMILL = (
+    f"{shlex.quote(sys.executable)} -m hbl_lib notebook {{input.notebook}} {{log:q}} "
+    f"profile={shlex.quote(PROFILE)} results={shlex.quote(RESULTS)} "
 )
-OF_A_RUN = " ".join(
+OF_A_RUN = PAPERMILL + " ".join(
     [
-        PAPERMILL,
-        "-r task {params.task} -r replica {params.replica} -p seed {params.seed}",
-        "-r data {params.data} -r device {params.device} -r overrides {params.overrides}",
+        "task={params.task} replica={params.replica} seed={params.seed}",
+        "data={params.data} device={params.device} overrides={params.overrides}",
     ]
 )
 KEEP = " && cp {log:q} {output.notebook:q}"
@@ -120,7 +116,7 @@ def restored_elsewhere(names):
 
 
 def given_methods(names):
-    return f"-r methods {shlex.quote(METHODS)}"
+    return f"methods={shlex.quote(METHODS)}"
 
 
 wildcard_constraints:
@@ -176,7 +172,7 @@ rule member:
     params:
         **RUN,
     shell:
-        OF_A_RUN + " -r member {wildcards.member}" + KEEP
+        OF_A_RUN + " member={wildcards.member}" + KEEP
 
 
 rule ablation:
@@ -192,7 +188,7 @@ rule ablation:
     params:
         **RUN,
     shell:
-        OF_A_RUN + " -r member all" + KEEP
+        OF_A_RUN + " member=all" + KEEP
 
 
 rule searched_results:
@@ -207,7 +203,7 @@ rule searched_results:
     params:
         tasks=" ".join(TASKS),
     shell:
-        PAPERMILL + " -r tasks {params.tasks:q} && cp {log:q} {output:q}"
+        PAPERMILL + "tasks={params.tasks:q} && cp {log:q} {output:q}"
 
 
 rule report:
@@ -224,4 +220,4 @@ rule report:
         tasks=" ".join(TASKS),
         seeds=" ".join(SEEDS),
     shell:
-        PAPERMILL + " -r tasks {params.tasks:q} -r seeds {params.seeds:q}"
+        PAPERMILL + "tasks={params.tasks:q} seeds={params.seeds:q}"

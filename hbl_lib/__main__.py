@@ -1,4 +1,4 @@
-"""Command line: python -m hbl_lib stage | check | alone | tables | data | restore | evaluate | export | verify."""
+"""Command line: python -m hbl_lib COMMAND. With -h: the commands and their options."""
 
 from __future__ import annotations
 
@@ -49,6 +49,17 @@ def _stage(arguments: argparse.Namespace) -> int:
             folder = run.folder / name
             stages.BY_NAME[name](run, **({"methods": arguments.methods} if arguments.methods else {}))
     say(f"{name}: wrote {folder}")
+    return 0
+
+
+def _notebook(arguments: argparse.Namespace) -> int:
+    from . import notebooks
+
+    for word in arguments.parameters:
+        if "=" not in word:
+            raise KitError(f"'{word}': expected parameter=value")
+    given = dict(word.split("=", 1) for word in arguments.parameters)
+    notebooks.execute(arguments.notebook, arguments.executed, given)
     return 0
 
 
@@ -219,6 +230,11 @@ def parser() -> argparse.ArgumentParser:
     stage.add_argument("--member", default="", help="of an ablation: which of its members to train and judge")
     stage.add_argument("--methods", default="", help="for 05_evaluate: 'name=folder ...', restored pictures to score")
     stage.set_defaults(act=_stage)
+    notebook = commands.add_parser("notebook", help="run a notebook by papermill")
+    notebook.add_argument("notebook", type=Path)
+    notebook.add_argument("executed", type=Path, help="where to write it with what its cells gave")
+    notebook.add_argument("parameters", nargs="*", help="parameter=value ...")
+    notebook.set_defaults(act=_notebook)
     restore = commands.add_parser("restore", help="restore pictures of any size and mode")
     weights = restore.add_mutually_exclusive_group(required=True)
     weights.add_argument("--run", type=Path, help="folder of a run (results/PROFILE/TASK) or of a bundle")
@@ -279,7 +295,8 @@ def main(words: list[str] | None = None) -> int:
     except KitError as error:
         sys.stderr.write(f"error: {printable(str(error))}\n")
     except OSError as error:
-        sys.stderr.write(f"error: {printable(str(error.filename or 'a file'))}: {error.strerror or error}\n")
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        sys.stderr.write(f"error: {printable(what)}\n")
     return 1
 
 
