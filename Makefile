@@ -8,7 +8,7 @@ TASKS     ?= llie_lol llie_mit sihr uie
 DATA      ?=
 SEED      ?= 0
 ifndef SEEDS
-SEEDS     := $(SEED)
+override SEEDS := $(SEED)
 endif
 JOBS      ?= 1
 DEVICE    ?= auto

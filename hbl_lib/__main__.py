@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import config, files, manifest, overlap, soundness
 from .errors import KitError, nearest, printable
-from .lock import locked
+from .lock import ALONE, locked
 from .progress import say
 
 if TYPE_CHECKING:
@@ -42,12 +43,11 @@ def _stage(arguments: argparse.Namespace) -> int:
         raise KitError(f"--methods is for 05_evaluate, not for {name}")
     run = _open(arguments, arguments.task)
     say(f"{name}: {run.describe()}")
-    with locked(config.ROOT / config.expanded(arguments.results) / arguments.profile, shared=True):
-        if name in manifest.ABLATIONS:
-            folder = ablations.run_member(run, name, arguments.member)
-        else:
-            folder = run.folder / name
-            stages.BY_NAME[name](run, **({"methods": arguments.methods} if arguments.methods else {}))
+    if name in manifest.ABLATIONS:
+        folder = ablations.run_member(run, name, arguments.member)
+    else:
+        folder = run.folder / name
+        stages.BY_NAME[name](run, **({"methods": arguments.methods} if arguments.methods else {}))
     say(f"{name}: wrote {folder}")
     return 0
 
@@ -111,8 +111,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _alone(arguments: argparse.Namespace) -> int:
-    with locked(config.ROOT / config.expanded(str(arguments.folder))):
-        return subprocess.run(arguments.command).returncode
+    folder = config.ROOT / config.expanded(str(arguments.folder))
+    with locked(folder) as lock:  # which the command inherits, so that it goes on holding it if this process is killed
+        environment = os.environ | {ALONE: str(folder.resolve())}
+        return subprocess.run(arguments.command, pass_fds=[lock.fileno()], env=environment).returncode
 
 
 def _restorer(arguments: argparse.Namespace) -> Restorer:
@@ -204,10 +206,11 @@ def _data_overlap(arguments: argparse.Namespace) -> int:
     found = overlap.between(arguments.folder, arguments.other)
     for twins in found:
         say(twins)
+    one, other = arguments.folder, arguments.other
     say(
-        f"{len(found)} pair(s) of pictures show the same"
+        f"{len(found)} picture(s) of {one} show what {other} shows, each told with the nearest one there"
         if found
-        else "no picture of one shows what one of the other does"
+        else f"no picture of {one} shows what one of {other} does"
     )
     return 1 if found else 0
 
@@ -280,7 +283,7 @@ def parser() -> argparse.ArgumentParser:
     check = look.add_parser("check", help="say what a folder holds and what is wrong with it")
     check.add_argument("folder", type=Path)
     check.set_defaults(act=_data_check)
-    overlap = look.add_parser("overlap", help="find pictures of one folder in another, such as training and test sets")
+    overlap = look.add_parser("overlap", help="find the pictures of a folder that another one shows too")
     overlap.add_argument("folder", type=Path)
     overlap.add_argument("other", type=Path)
     overlap.set_defaults(act=_data_overlap)

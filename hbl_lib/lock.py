@@ -14,12 +14,15 @@ from typing import TextIO
 from .errors import KitError
 from .progress import say
 
+ALONE = "HBL_ALONE"  # the environment's name for the folder that `python -m hbl_lib alone` holds for what it started
+
 
 @contextmanager
-def locked(folder: Path, shared: bool = False) -> Iterator[None]:
+def locked(folder: Path, shared: bool = False) -> Iterator[TextIO]:
     """Hold a folder's lock, which dies with its process; what a killed one left in it is told.
 
-    `shared`: beside others that share it, but not beside one that has it for itself.
+    `shared`: beside others that share it, but not beside one that has it for itself. Gives the lock's file: a process
+    that inherits it holds the lock too.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -27,8 +30,8 @@ def locked(folder: Path, shared: bool = False) -> Iterator[None]:
         whose = _holder(lock)  # before it can be gone
         fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         left = "" if shared else _holder(lock)
+        lock.truncate(0)  # also when shared: one that was killed would be named as who refuses the next
         if not shared:
-            lock.truncate(0)
             lock.write(f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
             lock.flush()
     except BlockingIOError:
@@ -42,7 +45,7 @@ def locked(folder: Path, shared: bool = False) -> Iterator[None]:
         if left:
             say(f"{folder}: the run before{left} was cut off; this one goes on from what it saved")
         try:
-            yield
+            yield lock
         finally:
             if not shared:
                 lock.truncate(0)

@@ -154,7 +154,7 @@ def _resume(stage: Stage, fingerprint: str, parts: Mapping[str, Stateful]) -> li
         for name, part in parts.items():
             part.load_state_dict(saved["parts"][name])
         if path == stage.checkpoint_before:  # else the next save would put the unreadable one in its place
-            stage.checkpoint.unlink(missing_ok=True)
+            stage.set_aside()
         stage.resume(saved["resumes"], len(saved["history"]), saved["started"], saved["seconds"])
         progress.say(f"{stage.name}: resumed at step {len(saved['history'])}")
         return saved["history"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from pathlib import Path
 
 import papermill
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
@@ -14,7 +16,7 @@ from traitlets.config import Config
 from .errors import KitError, nearest, printable
 
 START_S = 600  # on a machine with much to do a kernel takes more than papermill's minute to start
-LONGEST_SOCKET = 100  # characters of a path; Linux takes 107
+LONGEST_SOCKET = 107  # characters of a path, on Linux
 
 
 def execute(notebook: Path, executed: Path, given: dict[str, str]) -> None:
@@ -24,9 +26,12 @@ def execute(notebook: Path, executed: Path, given: dict[str, str]) -> None:
     JUPYTER_PREFER_ENV_PATH=1 makes the kernel `python3` that of this environment.
     Raises KitError: no such notebook or parameter, a value of another type, a cell that failed (with its message).
     """
-    if not notebook.is_file():
-        raise KitError(f"{notebook}: no such notebook")
-    known = papermill.inspect_notebook(str(notebook))
+    try:
+        known = papermill.inspect_notebook(str(notebook))
+    except FileNotFoundError:
+        raise KitError(f"{notebook}: no such notebook") from None
+    except (ValueError, KeyError, AttributeError, OSError) as error:  # of nbformat, which checks little
+        raise KitError(f"{notebook}: not a notebook that can be read: {str(error)[:200]}") from None
     parameters: dict[str, str | int] = {}
     for name, value in given.items():
         if name not in known:
@@ -39,7 +44,7 @@ def execute(notebook: Path, executed: Path, given: dict[str, str]) -> None:
         parameters[name] = int(value) if whole else value
     executed.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level="INFO", format="%(message)s")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=_short()) as folder:
         try:
             papermill.execute_notebook(
                 notebook,
@@ -56,15 +61,24 @@ def execute(notebook: Path, executed: Path, given: dict[str, str]) -> None:
             raise KitError(f"{what}\n  (cell {error.exec_count} of {executed}, which shows all up to it)") from None
         except DeadKernelError:
             raise KitError(f"{executed}: its kernel died; the machine may be out of memory") from None
+        except NoSuchKernel:
+            raise KitError(f"{executed}: this environment has no kernel python3; install ipykernel") from None
         except RuntimeError as error:  # nbclient's: the kernel did not start, or did not answer
             raise KitError(f"{executed}: {printable(str(error))}") from None
+        except OSError as error:
+            raise KitError(f"{executed}: can't be written: {error.strerror or error}") from None
+
+
+def _short() -> str | None:
+    """A place for sockets: the usual one for temporary files, or /tmp where paths there are too long for a socket."""
+    long = len(f"{tempfile.gettempdir()}/tmp12345678/kernel-99") > LONGEST_SOCKET
+    return "/tmp" if long and os.access("/tmp", os.W_OK) else None
 
 
 def _private_sockets(folder: str) -> Config:
     """Talk to the kernel by sockets in a folder of our own.
 
     Ports are chosen before the kernel takes them, so that of many kernels that start at once two may want the same
-    one (https://github.com/jupyter/jupyter_client/issues/487). A path too long for a socket leaves the ports.
+    one (https://github.com/jupyter/jupyter_client/issues/487).
     """
-    address = f"{folder}/kernel"
-    return Config(KernelManager={"transport": "ipc", "ip": address}) if len(address) < LONGEST_SOCKET else Config()
+    return Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})

@@ -8,7 +8,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +20,7 @@ import torch
 from . import config, files, manifest
 from .config import ROOT, Params
 from .errors import KitError, nearest, out_of_memory
-from .lock import locked
+from .lock import ALONE, locked
 
 PACKAGES = (
     "torch",
@@ -37,6 +37,7 @@ PACKAGES = (
     "pydantic",
 )
 CHECKPOINT, CHECKPOINT_BEFORE = "checkpoint.safetensors", "checkpoint_before.safetensors"
+CHECKPOINT_ASIDE = "checkpoint_unreadable.safetensors"
 TORN = r"(?s)\..+\.[a-z0-9_]{8}(\.[a-z0-9]+)?"  # a temporary file of `files.write_atomically`
 REPLICA = r"([A-Za-z][A-Za-z0-9_.-]*)?"
 
@@ -144,9 +145,15 @@ class Stage:
         """The checkpoint before the last, for the case that the last can't be read."""
         return self.folder / CHECKPOINT_BEFORE
 
+    def set_aside(self) -> None:
+        """Keep a checkpoint that can't be read under another name: it may be the disk that failed for a moment."""
+        if self.checkpoint.exists():
+            self.checkpoint.replace(self.folder / CHECKPOINT_ASIDE)
+
     def ended(self) -> None:
         """Keep the last checkpoint of a loop that has ended: where what follows fails, it need not run again."""
         self.checkpoint_before.unlink(missing_ok=True)
+        (self.folder / CHECKPOINT_ASIDE).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -205,9 +212,12 @@ class Run:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
-        """Lock the stage's folder, seed, and write its manifest at the end. A second run on it is refused."""
+        """Lock the stage's folder, seed, and write its manifest at the end.
+
+        A second run on it is refused, and any while make works on the results.
+        """
         folder = self.folder / name
-        with locked(folder), _told(f"{name}, on {self.device}"):
+        with self._beside_others(), locked(folder), _told(f"{name}, on {self.device}"):
             for torn in folder.rglob(".*"):  # of a run killed while it wrote
                 if re.fullmatch(TORN, torn.name):
                     torn.unlink()
@@ -217,9 +227,14 @@ class Run:
             yield stage
             files.write_json(folder / manifest.NAME, self._manifest(stage))
 
+    def _beside_others(self) -> AbstractContextManager[object]:
+        """A share of the lock on results/PROFILE, which make holds for itself, so that neither runs into the other."""
+        shared = next((place for place in self.folder.parents if place.name == self.params.profile), self.folder)
+        return nullcontext() if os.environ.get(ALONE) == str(shared.resolve()) else locked(shared, shared=True)
+
     def _manifest(self, stage: Stage) -> dict[str, Any]:
         found = (path for path in stage.folder.rglob("*") if path.is_file() and path.suffix != ".ipynb")
-        passing = (CHECKPOINT, CHECKPOINT_BEFORE, manifest.NAME)
+        passing = (CHECKPOINT, CHECKPOINT_BEFORE, CHECKPOINT_ASIDE, manifest.NAME)
         outputs = sorted(path for path in found if not path.name.startswith(".") and path.name not in passing)
         return {
             "stage": stage.name,

@@ -41,7 +41,9 @@ def check(folder: Path) -> Listing:
 
 
 def _join(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:
-    """One group for pairs that show the same; two that groups.json names only where their pixels are equal."""
+    """One group for pairs that show the same; two that groups.json names only where their pixels are equal, or where
+    both show what a third pair shows that it does not name.
+    """
     indices, pairs = np.array(list(looks), int), found.pairs
     of_degraded, of_clear = ([Look(pixels) for pixels, _ in looks.values()], [look for _, look in looks.values()])
     names = sorted({pair.group for pair in pairs})
@@ -56,8 +58,7 @@ def _join(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:
             apart = (others > a) & (group[others] != group[a])
             named = settled[a] & settled[others] & (bits != EQUAL)
             for b, differ in zip(others[apart & named][:1], bits[apart & named][:1], strict=True):
-                told = words(getattr(pairs[a], side), getattr(pairs[b], side), differ)
-                kept.append(f"{told}; two scenes all the same, as groups.json says")
+                kept.append((a, b, words(getattr(pairs[a], side), getattr(pairs[b], side), differ)))
             for b, differ in zip(others[apart & ~named], bits[apart & ~named], strict=True):
                 if group[a] != group[b]:
                     told = words(getattr(pairs[a], side), getattr(pairs[b], side), differ)
@@ -65,7 +66,8 @@ def _join(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:
                     first, last = sorted((group[a], group[b]))
                     group[group == last] = first
     found.pairs = [replace(pair, group=names[k]) for pair, k in zip(pairs, group, strict=True)]
-    found.twins += kept + links
+    # Two that groups.json keeps apart are one scene after all where both are like a third that it does not name.
+    found.twins += [f"{told}; two scenes, as groups.json says" for a, b, told in kept if group[a] != group[b]] + links
 
 
 def _compare(found: Listing, looks: dict[int, tuple[str, Look]]) -> None:

@@ -28,12 +28,17 @@ def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
     found = sorted(folder.rglob(manifest.NAME)) if folder.is_dir() else []
     if not found:
         raise KitError(f"{folder}: neither a run (results/PROFILE/TASK) nor a bundle: no manifest in it")
-    members = [place for name in ABLATIONS for place in sorted((folder / name).glob("*")) if place.is_dir()]
-    for place in (*(folder / stage for stage in STAGES), *members):
-        if place.is_dir() and place / manifest.NAME not in found:
+    for run in (folder, *sorted(folder.glob("seed_*"))):
+        members = [place for name in ABLATIONS for place in sorted((run / name).glob("*"))]
+        for place in (*(run / stage for stage in STAGES), *members):
+            if not place.is_dir() or place / manifest.NAME in found:
+                continue
             yield str(place.relative_to(folder)), 0, ["has no manifest: it did not end"]
     for path in found:
-        yield str(path.parent.relative_to(folder)), *_stage(path)
+        try:
+            yield str(path.parent.relative_to(folder)), *_stage(path)
+        except KitError as error:  # of its manifest
+            yield str(path.parent.relative_to(folder)), 0, [str(error)]
 
 
 def _stage(path: Path) -> tuple[int, list[str]]:
@@ -70,5 +75,9 @@ def _differences(folder: Path, recorded: Mapping[str, str], links: bool) -> Iter
             yield f"{name}: lies outside of {folder}"
         elif not there:
             yield f"{path}: is missing"
-        elif files.sha256(path) != digest:
-            yield f"{path}: has changed"
+        else:
+            try:
+                if files.sha256(path) != digest:
+                    yield f"{path}: has changed"
+            except KitError as error:
+                yield str(error)

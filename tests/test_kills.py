@@ -59,12 +59,11 @@ def end(process: subprocess.Popen) -> str:
 
 def kill_in(process: subprocess.Popen, name: str, longest: float) -> None:
     """Wait until a run comes to a stage, and for a random time of up to `longest` seconds more, and kill it."""
-    for line in process.stdout:
-        if line == f"at {name}\n":
-            break
+    assert any(line == f"at {name}\n" for line in process.stdout), f"it never came to {name}"
     time.sleep(random.Random(time.time_ns()).uniform(0, longest))
     process.kill()
     process.communicate()
+    assert process.returncode == -signal.SIGKILL, f"it ended before it was killed, with {process.returncode}"
 
 
 def kept(results: Path) -> dict[str, bytes]:
@@ -123,7 +122,7 @@ def test_runs_killed_thirty_times_in_all_end_with_the_same_bytes(finished_run, t
     for name in manifest.STAGES:
         seconds = files.read_json(finished_run / "smoke/llie_lol" / name / "manifest.json")["seconds"]
         kill_in(start(tmp_path), name, seconds / 2)
-        assert not (tmp_path / "smoke/llie_lol" / name / "manifest.json").exists(), "it ended before it was killed"
+        assert not (tmp_path / "smoke/llie_lol" / name / "manifest.json").exists(), "the stage ended before the kill"
     assert_ends_as_undisturbed(finished_run, tmp_path, list(manifest.STAGES))
 
 
@@ -193,7 +192,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_from_the_checkpoint_before(fini
 def test_make_killed_with_all_that_it_started_goes_on_and_ends_with_the_same_bytes(finished_run, tmp_path):
     """make, Snakemake and papermill by SIGKILL; a notebook's kernel, in a session of its own, sees that and ends."""
     words = ["make", "reproduce", "PROFILE=smoke", "TASKS=llie_lol", f"PYTHON={sys.executable}", f"RESULTS={tmp_path}"]
-    drawn, kills = random.Random(time.time_ns()), 0
+    drawn, kills, ended = random.Random(time.time_ns()), 0, []
     for _ in range(30):  # one that finds a killed one's kernel still at work is refused, and starts again
         with (tmp_path / "said.txt").open("w") as said:
             process = subprocess.Popen(words, cwd=ROOT, stdout=said, stderr=said, start_new_session=True)
@@ -203,9 +202,11 @@ def test_make_killed_with_all_that_it_started_goes_on_and_ends_with_the_same_byt
                 time.sleep(drawn.uniform(5, 15))
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += process.wait() == -signal.SIGKILL
+                ended.append(len(list(tmp_path.rglob("manifest.json"))))
         if process.returncode == 0:
             break
     assert (kills, process.returncode) == (4, 0), (tmp_path / "said.txt").read_text()
+    sys.stdout.write(f"killed when {', '.join(map(str, ended))} stages had ended\n")
     assert kept(tmp_path) == kept(finished_run)
 
 
@@ -219,7 +220,7 @@ def test_a_results_folder_that_is_read_only_is_told_and_left_as_it_was():
         drop = "import os, sys; os.getuid() or os.setegid(65534) or os.seteuid(65534); "  # root may write anywhere
         words = [sys.executable, "-c", "from hbl_lib import runs; " + drop + code, made]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-        assert f"{folder}/smoke/llie_lol/00_data: can't be written: Permission denied. Choose another" in done.stderr
+        assert f"{folder}/smoke: can't be written: Permission denied. Choose another" in done.stderr
         assert list(folder.iterdir()) == []
 
 
@@ -242,6 +243,47 @@ def test_the_lock_of_a_killed_run_is_recognised_and_that_of_a_living_one_says_wh
         assert f"the run before (process {holder.pid} on" in capsys.readouterr().out
     with smoke(tmp_path).stage("00_data"):
         assert capsys.readouterr().out == ""  # the one before ended well
+
+
+def test_a_stage_and_make_do_not_work_on_the_same_results_at_once(tmp_path, capsys):
+    hold = [sys.executable, "-m", "hbl_lib", "alone", str(tmp_path / "smoke"), sys.executable, "-c"]
+    code = "import os; print(os.getppid(), flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*hold, code], cwd=ROOT, **pipes) as holder:
+        assert holder.stdout.readline() == f"{holder.pid}\n"
+        refused = pytest.raises(KitError, match=rf"another run is at work there \(process {holder.pid} on")
+        with refused, smoke(tmp_path).stage("00_data"):
+            pytest.fail("the stage was entered")
+        holder.kill()  # what it started lives on, and with it the lock
+        with pytest.raises(KitError, match="another run is at work"), smoke(tmp_path).stage("00_data"):
+            pytest.fail("the stage was entered")
+        holder.stdin.close()  # now that ends as well
+    for _ in range(100):
+        try:
+            with smoke(tmp_path).stage("00_data"):
+                alone = [*hold, "pass"]
+                done = subprocess.run(alone, cwd=ROOT, capture_output=True, text=True)
+                assert done.returncode == 1 and "another run is at work there." in done.stderr, "no dead one is named"
+            break
+        except KitError:
+            time.sleep(0.1)
+    assert subprocess.run([*hold, "pass"], cwd=ROOT).returncode == 0
+
+
+def test_what_make_starts_may_work_on_its_results(tmp_path):
+    stage = "from hbl_lib import runs; runs.open_run(profile='smoke', results=sys.argv[1]).stage('00_data').__enter__()"
+    words = [
+        sys.executable,
+        "-m",
+        "hbl_lib",
+        "alone",
+        str(tmp_path / "smoke"),
+        sys.executable,
+        "-c",
+        f"import sys; {stage}",
+    ]
+    done = subprocess.run([*words, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_running_out_of_memory_is_told_with_stage_size_and_setting(finished_run, tmp_path):

@@ -14,7 +14,8 @@ import pandas as pd
 import papermill
 import pytest
 
-from hbl_lib import files, findings, publish, report, runs, stages
+from hbl_lib import files, findings, notebooks, publish, report, runs, stages
+from hbl_lib.errors import KitError
 from hbl_lib.manifest import STAGES
 
 ROOT = Path(__file__).parent.parent
@@ -148,6 +149,37 @@ def test_a_notebook_is_not_begun_with_a_parameter_that_it_cannot_take(run, tmp_p
     code, text = run(sys.executable, "-m", "hbl_lib", "notebook", notebook, str(tmp_path / "out.ipynb"), word)
     assert code == 1 and text.startswith("error: ") and word.partition("=")[0] in text
     assert not any(tmp_path.iterdir())
+
+
+def little(path, *sources):
+    """A notebook of these cells, the first of which holds no parameters."""
+    cells = [nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}), *map(nbformat.v4.new_code_cell, sources)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+    return path
+
+
+def test_a_notebook_s_kernel_is_reached_by_sockets_of_its_own_and_by_no_port(tmp_path, monkeypatch):
+    asked = (
+        "import ipykernel, json, pathlib; print(json.loads(pathlib.Path(ipykernel.get_connection_file()).read_text()))"
+    )
+    long = tmp_path / ("long" * 30)  # where a socket's path would be too long
+    long.mkdir()
+    for folder in (tmp_path, long):
+        monkeypatch.setattr("tempfile.tempdir", str(folder))
+        executed = tmp_path / "executed.ipynb"
+        notebooks.execute(little(tmp_path / "asks.ipynb", asked), executed, {})
+        (output,) = nbformat.read(executed, 4).cells[1].outputs
+        assert '"transport": "ipc"' in output["text"]
+
+
+def test_a_kernel_that_dies_and_a_notebook_that_can_t_be_read_are_told_in_one_message(tmp_path):
+    dies = little(tmp_path / "dies.ipynb", "import os; os._exit(1)")
+    with pytest.raises(KitError, match=r"executed.ipynb: its kernel died"):
+        notebooks.execute(dies, tmp_path / "executed.ipynb", {})
+    dies.write_text("{")
+    with pytest.raises(KitError, match=r"dies.ipynb: not a notebook that can be read"):
+        notebooks.execute(dies, tmp_path / "executed.ipynb", {})
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -102,7 +102,16 @@ def test_scenes_that_a_person_has_named_are_joined_for_equal_pixels_only(tmp_pat
     files.write_json(root / "groups.json", {"a": "morning", "b": "noon", "c": "night"})
     found = soundness.check(root)
     assert [pair.group for pair in found.pairs] == ["morning", "noon", "morning", "d"]
-    assert sum("two scenes all the same, as groups.json says" in told for told in found.twins) == 2
+    assert sum("two scenes, as groups.json says" in told for told in found.twins) == 2
+
+
+def test_scenes_kept_apart_are_joined_where_both_are_like_a_third_that_nobody_named(tmp_path):
+    coffee = photograph("coffee")
+    root = folder_of_pairs(tmp_path, {"a": coffee, "b": as_jpeg(coffee), "c": as_jpeg(as_jpeg(coffee))})
+    files.write_json(root / "groups.json", {"a": "morning", "b": "noon"})
+    found = soundness.check(root)
+    assert len({pair.group for pair in found.pairs}) == 1
+    assert not any("two scenes" in told for told in found.twins)
 
 
 def test_one_degraded_picture_of_two_scenes_makes_them_one(tmp_path):

@@ -102,9 +102,15 @@ def test_yaml_tags_are_not_run_in_files_nor_in_overrides(mark, tmp_path, tag):
 INJECTED = '''"; __import__("pathlib").Path({mark!r}).touch(); x = "'''
 
 
-def test_a_notebook_parameter_is_a_value_and_never_code(mark, tmp_path):
-    words = ["-m", "papermill", "-k", "python3", str(ROOT / "notebooks/00_data.ipynb"), str(tmp_path / "out.ipynb")]
-    given = ["-r", "profile", "smoke", "-r", "results", str(tmp_path), "-r", "data", INJECTED.format(mark=str(mark))]
+@pytest.mark.parametrize("by", ["papermill", "hbl_lib"])
+def test_a_notebook_parameter_is_a_value_and_never_code(mark, tmp_path, by):
+    words = [str(ROOT / "notebooks/00_data.ipynb"), str(tmp_path / "out.ipynb")]
+    values = {"profile": "smoke", "results": str(tmp_path), "data": INJECTED.format(mark=str(mark))}
+    if by == "papermill":
+        words = ["-m", "papermill", "-k", "python3", *words]
+        given = [word for pair in values.items() for word in ("-r", *pair)]
+    else:
+        words, given = ["-m", "hbl_lib", "notebook", *words], [f"{name}={value}" for name, value in values.items()]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, *words, *given], capture_output=True, text=True, env=environment)
     assert done.returncode != 0 and "no such folder" in done.stderr + done.stdout
@@ -124,6 +130,17 @@ def test_a_setting_of_make_is_a_value_and_never_shell(mark, target, given_by, se
     environment = os.environ | ({} if given else dict.fromkeys(settings, payload))
     words = ["make", target, f"PYTHON={sys.executable}", *given]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode != 0 and "error: " in done.stderr
+
+
+@pytest.mark.parametrize("name", ["PROFILE", "TASKS", "DATA", "DEVICE", "OVERRIDES", "ABLATIONS", "METHODS", "JOBS"])
+def test_each_setting_alone_is_a_value_too(mark, tmp_path, name):
+    payload = f"""`touch '{mark}'` "; touch "{mark}"; " '; touch '{mark}'; ' $$(touch '{mark}') $(shell touch {mark})"""
+    settings = {"PROFILE": "smoke", "TASKS": "llie_lol", "RESULTS": str(tmp_path), name: payload}
+    given = [f"{key}={value}" for key, value in settings.items()]
+    done = subprocess.run(
+        ["make", "reproduce", f"PYTHON={sys.executable}", *given], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode != 0 and "error: " in done.stderr
 
 

@@ -102,6 +102,17 @@ def test_a_member_that_did_not_end_is_told(run, capsys):
     assert "06_loss_ablation/unet_default: 0 files compared, 1 wrong" in verify(run, capsys)[1]
 
 
+def test_a_damaged_manifest_or_an_unfinished_replica_does_not_hide_the_other_stages(run, capsys):
+    (run / "00_data/manifest.json").write_text("{")
+    (run / "05_evaluate/metrics.json").write_text("{}")
+    shutil.copytree(run / "04_retrain", run / "seed_1/04_retrain")
+    (run / "seed_1/04_retrain/manifest.json").unlink()
+    status, said = verify(run, capsys)
+    assert status == 1
+    assert "00_data/manifest.json: " in said and f"{run / '05_evaluate/metrics.json'}: has changed" in said
+    assert "seed_1/04_retrain: 0 files compared, 1 wrong\n  has no manifest: it did not end" in said
+
+
 @pytest.mark.parametrize("file", ["05_evaluate/metrics.json", "04_retrain/restorer.safetensors"])
 def test_no_bundle_is_made_of_what_was_changed(run, tmp_path, file):
     (run / file).write_bytes((run / file).read_bytes() + b" ")
