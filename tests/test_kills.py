@@ -306,9 +306,12 @@ def test_running_out_of_memory_is_told_with_stage_size_and_setting(finished_run,
 
 @pytest.mark.skipif(os.cpu_count() < 2, reason="one core")
 def test_two_runs_on_one_folder_the_second_is_refused_and_the_first_is_undisturbed(finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
+    for stage in manifest.STAGES[3:]:
+        shutil.rmtree(tmp_path / "smoke/llie_lol" / stage)
     first = start(tmp_path)
     assert first.stdout.readline() == "loaded\n"
-    while not (tmp_path / "smoke/llie_lol/00_data/.lock").is_file():
+    while not (tmp_path / "smoke/llie_lol/03_architecture_search/.lock").is_file():
         time.sleep(0.01)
     second = start(tmp_path)
     said = second.communicate()[0]

@@ -133,7 +133,7 @@ def test_a_setting_of_make_is_a_value_and_never_shell(mark, target, given_by, se
     assert done.returncode != 0 and "error: " in done.stderr
 
 
-@pytest.mark.parametrize("name", ["PROFILE", "TASKS", "DATA", "DEVICE", "OVERRIDES", "ABLATIONS", "METHODS", "JOBS"])
+@pytest.mark.parametrize("name", ["DATA", "OVERRIDES", "METHODS"])  # the ones that any text may stand in
 def test_each_setting_alone_is_a_value_too(mark, tmp_path, name):
     payload = f"""`touch '{mark}'` "; touch "{mark}"; " '; touch '{mark}'; ' $$(touch '{mark}') $(shell touch {mark})"""
     settings = {"PROFILE": "smoke", "TASKS": "llie_lol", "RESULTS": str(tmp_path), name: payload}
