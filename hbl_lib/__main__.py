@@ -100,7 +100,8 @@ def _check(arguments: argparse.Namespace) -> int:
         say(run.describe())
         lists = run.folder / "00_data/splits.json"
         if given and lists.is_file():  # a fault would cost what 05_evaluate has made
-            evaluation.restored_elsewhere(given, data.Pictures(run.data_root, splits.read(lists)["test"]))
+            test = data.Pictures(run.data_root, splits.read(lists)["test"])
+            evaluation.restored_elsewhere(given, test, run.folder / "05_evaluate")
         if seed == int(seeds[0]) and run.params.task.data != "embedded":
             params, found = run.params, soundness.require_sound(soundness.check(run.data_root))
             if params.task.unseen:
@@ -114,7 +115,12 @@ def _alone(arguments: argparse.Namespace) -> int:
     folder = config.ROOT / config.expanded(str(arguments.folder))
     with locked(folder) as lock:  # which the command inherits, so that it goes on holding it if this process is killed
         environment = os.environ | {ALONE: str(folder.resolve())}
-        return subprocess.run(arguments.command, pass_fds=[lock.fileno()], env=environment).returncode
+        with subprocess.Popen(arguments.command, pass_fds=[lock.fileno()], env=environment) as process:
+            while True:
+                try:
+                    return process.wait()
+                except KeyboardInterrupt:  # the command has had it too, and ends what it started
+                    say("stopping; the next start goes on from what was saved")
 
 
 def _restorer(arguments: argparse.Namespace) -> Restorer:
@@ -164,7 +170,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     wrong = 0
     for stage, count, problems in verify.verify(arguments.run):
-        say(f"{stage}: {count} files compared, {len(problems) or 'nothing'} wrong")
+        words = f"{count} files compared, {len(problems) or 'nothing'} wrong"
+        say(f"{stage}: {words if count or problems else 'is not there'}")
         for problem in problems:
             say(f"  {problem}")
         wrong += len(problems)
@@ -295,6 +302,9 @@ def main(words: list[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     try:
         return arguments.act(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the next start goes on from what was saved\n")
+        return 130
     except KitError as error:
         sys.stderr.write(f"error: {printable(str(error))}\n")
     except OSError as error:

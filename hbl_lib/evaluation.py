@@ -56,14 +56,18 @@ def judge(stage: Stage, test: Pictures, methods: Mapping[str, Method]) -> list[d
         for name, restore in methods.items():
             restored = restore(index, degraded)
             scores[name] = metrics.score(restored, clear, lpips, valid)
-            if math.isinf(scores[name]["psnr"]):
-                raise KitError(f"{name}: {pair.degraded} is restored to the clear picture itself: its PSNR is infinite")
+            _require_another(f"{name}: {pair.degraded}", scores[name]["psnr"])
             if name != "degraded":
                 scores[name]["file"] = _file(name, pair)
                 images.write(stage.output(scores[name]["file"]), restored)
         image = {"degraded_file": pair.degraded, "clear_file": pair.clear, "group": pair.group}
         judged.append(image | _nested(scores))
     return judged
+
+
+def _require_another(what: str, psnr: float) -> None:
+    if math.isinf(psnr):
+        raise KitError(f"{what} is restored to the clear picture itself: its PSNR is infinite")
 
 
 def shown(count: int) -> list[int]:
@@ -138,12 +142,16 @@ def parse_methods(methods: str) -> dict[str, Path]:
     return found
 
 
-def restored_elsewhere(folders: Mapping[str, Path], test: Pictures) -> dict[str, Method]:
+def restored_elsewhere(folders: Mapping[str, Path], test: Pictures, stage: Path) -> dict[str, Method]:
     """Restored pictures made elsewhere as methods: one folder a name, with a picture for every test picture.
 
-    They are matched with the degraded pictures by name. A missing picture, or one of another size, is a KitError
-    before anything is scored.
+    They are matched with the degraded pictures by name. A picture that is missing, can't be read, is of another size or
+    the clear one itself is a KitError before anything is scored; so is a folder within `stage`, which 05_evaluate
+    writes anew.
     """
+    for name, folder in folders.items():
+        if folder.resolve().is_relative_to(stage.resolve()):
+            raise KitError(f"METHODS: {name}: {folder} is written anew by 05_evaluate; copy the pictures elsewhere")
     return {name: _from_folder(f"METHODS: {name}", Path(folder), test) for name, folder in folders.items()}
 
 
@@ -164,6 +172,8 @@ def _from_folder(where: str, folder: Path, test: Pictures) -> Method:
         size, expected = images.size(path), test.pictures(index)[0].shape[:2]
         if size != expected:
             raise KitError(f"{where}: {path} is {size[1]}x{size[0]}, but {pair.degraded} {expected[1]}x{expected[0]}")
+        picture = modes.read(path).eight_bits()
+        _require_another(f"{where}: {path}", metrics.psnr(picture, test.pictures(index)[1], test.valid(index)))
         found.append(path)
     return lambda index, _degraded: modes.read(found[index]).eight_bits()
 

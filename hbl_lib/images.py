@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from .files import write_atomically
 if TYPE_CHECKING:
     from torch import Tensor
 
+BITS = 258  # TIFF's tag of the bits a channel has
 LYING = (5, 6, 7, 8)  # EXIF's orientations that swap rows and columns
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -24,7 +26,11 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 def told(path: Path) -> Iterator[None]:
     """Turn what goes wrong in reading a picture into a KitError that names the file."""
     try:
-        yield
+        if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+            raise KitError(f"{path}: a pipe or device, not a file")  # it may never end
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of a size that is an error when doubled
+            yield
     except FileNotFoundError:
         raise KitError(f"{path}: no such picture") from None
     except IsADirectoryError:
@@ -47,8 +53,11 @@ def read(path: Path) -> np.ndarray:
     Other modes, 16 bits, transparency, animations and broken files are KitErrors that name the file.
     """
     with told(path), open(path, "rb") as file, Image.open(file) as opened:
-        if opened.mode not in ("RGB", "L", "P", "RGBA") or ";16" in str(opened.tile):
-            kind = "16 bits a channel" if "16" in f"{opened.mode}{opened.tile}" else f"mode {opened.mode}"
+        deep = ";16" in f"{opened.mode}{opened.tile}" or (
+            opened.mode != "F" and max(getattr(opened, "tag_v2", {}).get(BITS, (8,))) > 8
+        )
+        if opened.mode not in ("RGB", "L", "P", "RGBA") or deep:
+            kind = "16 bits a channel" if deep else f"mode {opened.mode}"
             raise KitError(f"{path}: a picture of {kind}; convert it to 8-bit RGB first")
         if opened.has_transparency_data and opened.convert("RGBA").getextrema()[3][0] < 255:
             raise KitError(f"{path}: a picture with transparent places; convert it to 8-bit RGB first")

@@ -52,8 +52,8 @@ def _targets(files: Sequence[Path], out: Path, overwrite: bool) -> list[Path]:
             raise KitError(
                 f"{file}: another picture is called {target.name} too; restore them into folders of their own"
             )
-        if target.exists():
-            itself = Path(file).exists() and target.samefile(file)
+        if target.exists() or target.is_symlink():
+            itself = target.exists() and Path(file).exists() and target.samefile(file)
             if itself or not overwrite:
                 hint = "" if itself else " or say --overwrite"
                 raise KitError(f"{target}: is there already. Choose another folder for --out{hint}.")

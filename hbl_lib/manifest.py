@@ -20,6 +20,7 @@ STAGES = (
 )
 ABLATIONS = ("06_loss_ablation", "07_architecture_ablation")  # each member a stage of its own below
 NAME = "manifest.json"
+CHECKPOINTS = ("checkpoint.safetensors", "checkpoint_before.safetensors", "checkpoint_unreadable.safetensors")
 
 
 class _Parameters(BaseModel, extra="allow"):
@@ -34,6 +35,13 @@ class _Manifest(BaseModel, extra="allow"):
     outputs: dict[str, str]
     facts: dict[str, Any]
     seconds: float
+
+
+def outputs(folder: Path) -> list[str]:
+    """What a stage has written into its folder, by name: not its executed notebook, checkpoints, or hidden files."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".ipynb")
+    passing = (*CHECKPOINTS, NAME)
+    return [str(p.relative_to(folder)) for p in found if not p.name.startswith(".") and p.name not in passing]
 
 
 def read(path: Path) -> dict[str, Any]:

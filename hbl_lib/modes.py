@@ -89,20 +89,24 @@ def _decode_deep(path: Path, content: bytes, channels: int) -> np.ndarray:
     """16-bit contents of (H, W, channels) as OpenCV decodes them, in RGB order."""
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its own words name no file
     values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16:
-        raise KitError(f"{path}: the picture is broken, or of a kind that OpenCV can't read; save it as 16-bit PNG")
+        advice = "; save it as 16-bit PNG" if content.startswith(TIFF) else ""
+        raise KitError(f"{path}: the picture is broken, or of a kind that OpenCV can't read{advice}")
     found = 1 if values.ndim == 2 else values.shape[2]
     if found >= 3:
         values = cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA if found == 4 else cv2.COLOR_BGR2RGB)
     if (channels, found) == (2, 4):
         values = values[..., [0, 3]]
     elif channels != found:
-        raise KitError(f"{path}: OpenCV reads {found} of its {channels} channels; save it as 16-bit PNG")
+        raise KitError(f"{path}: OpenCV reads {found} channels where it has {channels}")
     return values
 
 
 def _deep_png(path: Path, content: bytes, opened: Image.Image) -> Picture:
+    if "transparency" in opened.info:
+        raise KitError(f"{path}: 16 bits with one transparent colour; save it with an alpha channel")
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[content[25]]  # by PNG's colour type
     values = _decode_deep(path, content, channels)
     upright = UPRIGHT.get(opened.getexif().get(ORIENTATION, 1), np.asarray)
@@ -116,11 +120,15 @@ def _tiff(path: Path, content: bytes) -> Picture:
         with tifffile.TiffFile(io.BytesIO(content)) as opened:
             pages, page = len(opened.pages), opened.pages[0]
             deep, channels, profile = page.dtype == np.uint16, page.samplesperpixel, page.iccprofile
+            photometric = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
+            plain = page.photometric in photometric and (page.planarconfig == 1 or channels == 1)
             if page.imagewidth * page.imagelength > 2 * Image.MAX_IMAGE_PIXELS:  # as Pillow has it for the others
                 raise KitError(f"{path}: {page.imagewidth}x{page.imagelength} is too large to be read")
     except (tifffile.TiffFileError, IndexError, struct.error) as error:
         raise KitError(f"{path}: the picture is broken: {error}. Replace or remove it.") from None
     _require_single(path, pages)
+    if deep and not plain:
+        raise KitError(f"{path}: a 16-bit TIFF whose planes lie apart, or whose 0 is not black; save it as 16-bit PNG")
     if deep:  # OpenCV turns it upright
         return _array(_decode_deep(path, content, channels), profile)
     with Image.open(io.BytesIO(content)) as image:

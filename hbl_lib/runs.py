@@ -36,8 +36,7 @@ PACKAGES = (
     "lpips",
     "pydantic",
 )
-CHECKPOINT, CHECKPOINT_BEFORE = "checkpoint.safetensors", "checkpoint_before.safetensors"
-CHECKPOINT_ASIDE = "checkpoint_unreadable.safetensors"
+CHECKPOINT, CHECKPOINT_BEFORE, CHECKPOINT_ASIDE = manifest.CHECKPOINTS
 TORN = r"(?s)\..+\.[a-z0-9_]{8}(\.[a-z0-9]+)?"  # a temporary file of `files.write_atomically`
 REPLICA = r"([A-Za-z][A-Za-z0-9_.-]*)?"
 
@@ -233,9 +232,6 @@ class Run:
         return nullcontext() if os.environ.get(ALONE) == str(shared.resolve()) else locked(shared, shared=True)
 
     def _manifest(self, stage: Stage) -> dict[str, Any]:
-        found = (path for path in stage.folder.rglob("*") if path.is_file() and path.suffix != ".ipynb")
-        passing = (CHECKPOINT, CHECKPOINT_BEFORE, CHECKPOINT_ASIDE, manifest.NAME)
-        outputs = sorted(path for path in found if not path.name.startswith(".") and path.name not in passing)
         return {
             "stage": stage.name,
             "parameters": self.params.model_dump(),
@@ -244,7 +240,7 @@ class Run:
             "threads": self.params.threads,
             "versions": {"python": platform.python_version(), **versions()},
             "inputs": stage.inputs,
-            "outputs": {str(path.relative_to(stage.folder)): files.sha256(path) for path in outputs},
+            "outputs": {name: files.sha256(stage.folder / name) for name in manifest.outputs(stage.folder)},
             "facts": stage.facts,
             "started": stage.first_start,
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),

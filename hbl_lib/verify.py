@@ -15,7 +15,8 @@ from .manifest import ABLATIONS, STAGES
 def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
     """For each stage of the run in `folder` (or the bundle): its name, how many files were compared, what is wrong.
 
-    Compared are outputs, inputs, the pictures in the lists of 00_data, and the feature trunks that are at hand.
+    Compared are outputs, inputs, the pictures in the lists of 00_data, and the feature trunks that are at hand. A stage
+    that is not there is told with no files; a file that no manifest names is wrong.
     """
     folder = Path(folder)
     if (folder / BUNDLE).is_file():
@@ -28,6 +29,8 @@ def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
     found = sorted(folder.rglob(manifest.NAME)) if folder.is_dir() else []
     if not found:
         raise KitError(f"{folder}: neither a run (results/PROFILE/TASK) nor a bundle: no manifest in it")
+    if any(path.parent.parent == folder and path.parent.name in STAGES for path in found):
+        yield from ((stage, 0, []) for stage in STAGES if not (folder / stage).is_dir())
     for run in (folder, *sorted(folder.glob("seed_*"))):
         members = [place for name in ABLATIONS for place in sorted((run / name).glob("*"))]
         for place in (*(run / stage for stage in STAGES), *members):
@@ -51,6 +54,8 @@ def _stage(path: Path) -> tuple[int, list[str]]:
             recorded.append((located(str(data)), splits.checksums(path.with_name("splits.json")), True))
         except KitError as error:
             problems.append(str(error))
+    unknown = [name for name in manifest.outputs(path.parent) if name not in made["outputs"]]
+    problems += [f"{path.parent / name}: its manifest does not name it" for name in unknown]
     problems += [told for where in recorded for told in _differences(*where)]
     for fact in made["facts"].values():
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import zlib
@@ -47,6 +48,31 @@ def one_bit(folder: Path) -> Path:
 
 def deep(folder: Path) -> Path:
     cv2.imwrite(str(folder / "a.png"), NOISE[..., :3].astype(np.uint16) * 257)
+    return folder / "a.png"
+
+
+def deep_transparent(folder: Path) -> Path:
+    """A chunk tRNS behind the header: 16-bit red, green and blue that count as transparent."""
+    made = deep(folder)
+    saved, chunk = made.read_bytes(), b"tRNS" + bytes(6)
+    sized = struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    made.write_bytes(saved[:33] + sized + saved[33:])
+    return made
+
+
+def planes_apart(folder: Path) -> Path:
+    planes = NOISE[..., :3].astype(np.uint16).transpose(2, 0, 1) * 257
+    tifffile.imwrite(folder / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    return folder / "a.tif"
+
+
+def white_is_zero(folder: Path) -> Path:
+    tifffile.imwrite(folder / "a.tif", NOISE[..., 0].astype(np.uint16) * 257, photometric="miniswhite")
+    return folder / "a.tif"
+
+
+def pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "a.png")
     return folder / "a.png"
 
 
@@ -141,6 +167,9 @@ KINDS = {
     "grey with transparency": of_mode("LA"),
     "CMYK": of_mode("CMYK", "jpg"),
     "16 bits a channel": deep,
+    "16 bits with one transparent colour": deep_transparent,
+    "16-bit TIFF whose planes lie apart": planes_apart,
+    "16-bit TIFF whose 0 is white": white_is_zero,
     "32-bit float": floats(0.5),
     "32-bit float with NaN": floats(float("nan")),
     "32-bit float with infinite values": floats(float("inf")),
@@ -160,6 +189,7 @@ KINDS = {
     "link to itself": loop,
     "file that can't be read": unreadable,
     "folder with a picture's name": a_folder,
+    "pipe or device with a picture's name": pipe,
 }
 
 
@@ -190,9 +220,10 @@ def trained_on(path: Path, folder: Path) -> str:
     """What `data check` and the stages make of a picture as the degraded one of a pair, in the table's words."""
     for side in ("low", "high"):
         (folder / side).mkdir(parents=True)
-    shutil.copy(path, folder / "low", follow_symlinks=False) if not path.is_dir() else (
-        folder / "low" / path.name
-    ).mkdir()
+    if path.is_dir() or path.is_fifo():
+        (os.mkfifo if path.is_fifo() else os.mkdir)(folder / "low" / path.name)
+    else:
+        shutil.copy(path, folder / "low", follow_symlinks=False)
     size = (WIDTH, HEIGHT)
     if path.suffix == ".jpg":
         with Image.open(path) as opened:

@@ -102,6 +102,17 @@ def test_a_member_that_did_not_end_is_told(run, capsys):
     assert "06_loss_ablation/unet_default: 0 files compared, 1 wrong" in verify(run, capsys)[1]
 
 
+def test_a_stage_that_is_gone_is_named_and_so_is_a_file_that_no_manifest_names(run, capsys):
+    shutil.rmtree(run / "05_evaluate")
+    status, said = verify(run, capsys)
+    assert status == 0 and "05_evaluate: is not there" in said
+    recorded = files.read_json(run / "04_retrain/manifest.json")
+    del recorded["outputs"]["metrics.json"]
+    files.write_json(run / "04_retrain/manifest.json", recorded)
+    status, said = verify(run, capsys)
+    assert status == 1 and f"{run / '04_retrain/metrics.json'}: its manifest does not name it" in said
+
+
 def test_a_damaged_manifest_or_an_unfinished_replica_does_not_hide_the_other_stages(run, capsys):
     (run / "00_data/manifest.json").write_text("{")
     (run / "05_evaluate/metrics.json").write_text("{}")
