@@ -44,7 +44,7 @@ def told(path: Path) -> Iterator[None]:
     except KitError:
         raise
     except Exception as error:  # decoders raise every kind
-        raise KitError(f"{path}: the picture is broken: {error}. Replace or remove it.") from None
+        raise KitError(f"{path}: the picture is broken: {str(error).rstrip('.')}. Replace or remove it.") from None
 
 
 def read(path: Path) -> np.ndarray:

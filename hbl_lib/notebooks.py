@@ -13,7 +13,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from .errors import KitError, nearest, printable
+from .errors import KitError, nearest
 
 START_S = 600  # on a machine with much to do a kernel takes more than papermill's minute to start
 LONGEST_SOCKET = 107  # characters of a path, on Linux
@@ -64,7 +64,7 @@ def execute(notebook: Path, executed: Path, given: dict[str, str]) -> None:
         except NoSuchKernel:
             raise KitError(f"{executed}: this environment has no kernel python3; install ipykernel") from None
         except RuntimeError as error:  # nbclient's: the kernel did not start, or did not answer
-            raise KitError(f"{executed}: {printable(str(error))}") from None
+            raise KitError(f"{executed}: {error}") from None
         except OSError as error:
             raise KitError(f"{executed}: can't be written: {error.strerror or error}") from None
 

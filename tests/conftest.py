@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from hbl_lib import checkpoint, perceptual, runs, stages, weights
@@ -103,11 +104,17 @@ def space(no_weights):
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory):
-    """The results folder of one smoke run of the whole chain, without Jupyter. Copy it before changing anything."""
-    results = tmp_path_factory.mktemp("finished")
-    for stage in stages.BY_NAME.values():
-        stage(runs.open_run(profile="smoke", results=str(results), device="cpu"))
+def finished_run(tmp_path_factory, worker_id):
+    """The results folder of one smoke run of the whole chain, without Jupyter. Copy it before changing anything.
+
+    One for all of pytest's workers: the first that wants it makes it, the others wait.
+    """
+    shared = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+    results = shared / "finished"
+    with FileLock(shared / "finished.lock"):
+        for name, stage in stages.BY_NAME.items():
+            if not (results / "smoke/llie_lol" / name / "manifest.json").is_file():
+                stage(runs.open_run(profile="smoke", results=str(results), device="cpu"))
     return results
 
 

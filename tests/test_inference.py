@@ -73,6 +73,10 @@ def test_nothing_is_overwritten_without_being_told_and_an_input_never(checkpoint
     assert (tmp_path / "out/a.png").read_text() == "mine"
     assert main([*words, str(tmp_path / "out"), "--overwrite"]) == 0
     assert (tmp_path / "out/a.png").read_bytes()[:4] == b"\x89PNG"
+    (tmp_path / "out/a.png").unlink()
+    (tmp_path / "out/a.png").symlink_to(tmp_path / "nowhere")
+    assert main([*words, str(tmp_path / "out")]) == 1
+    assert "is there already" in capsys.readouterr().err and not (tmp_path / "nowhere").exists()
 
 
 def test_a_broken_picture_is_told_after_the_others_are_done(restorer, tmp_path):

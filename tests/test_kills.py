@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -270,18 +271,25 @@ def test_a_stage_and_make_do_not_work_on_the_same_results_at_once(tmp_path, caps
     assert subprocess.run([*hold, "pass"], cwd=ROOT).returncode == 0
 
 
+def test_ctrl_c_ends_in_a_line_each_and_the_run_goes_on_from_what_was_saved(tmp_path):
+    """As a terminal sends it: to make's wrapper and to the stage that it started."""
+    stage = [sys.executable, "-m", "hbl_lib", "stage", "00_data", "--profile", "smoke", "--results", str(tmp_path)]
+    words = [sys.executable, "-m", "hbl_lib", "alone", str(tmp_path / "smoke"), *stage]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell starts by & has it ignored
+    with subprocess.Popen(words, cwd=ROOT, **pipes, preexec_fn=heard) as process:
+        assert process.stdout.readline().startswith("00_data: profile smoke")
+        os.killpg(process.pid, signal.SIGINT)
+        said, told = process.communicate()
+    assert process.returncode == 130 and said == "stopping; the next start goes on from what was saved\n"
+    assert told == "stopped; the next start goes on from what was saved\n"
+    assert subprocess.run(words, cwd=ROOT, capture_output=True).returncode == 0
+
+
 def test_what_make_starts_may_work_on_its_results(tmp_path):
     stage = "from hbl_lib import runs; runs.open_run(profile='smoke', results=sys.argv[1]).stage('00_data').__enter__()"
-    words = [
-        sys.executable,
-        "-m",
-        "hbl_lib",
-        "alone",
-        str(tmp_path / "smoke"),
-        sys.executable,
-        "-c",
-        f"import sys; {stage}",
-    ]
+    alone = [sys.executable, "-m", "hbl_lib", "alone", str(tmp_path / "smoke")]
+    words = [*alone, sys.executable, "-c", f"import sys; {stage}"]
     done = subprocess.run([*words, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -119,29 +119,33 @@ def test_a_notebook_parameter_is_a_value_and_never_code(mark, tmp_path, by):
     assert "Path(" in "".join(injected["source"])  # it arrived, as a string
 
 
+SHELL = """`touch '{mark}'` "; touch "{mark}"; " '; touch '{mark}'; ' $$(touch '{mark}') $(shell touch {mark})"""
+
+
+def make_refuses(*words, **environment):
+    """Run make, which must end in a message of ours."""
+    words = ["make", f"PYTHON={sys.executable}", *words]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=os.environ | environment)
+    assert done.returncode != 0 and "error: " in done.stderr
+
+
 @pytest.mark.parametrize(
     ("target", "given_by", "seeds"),
     [("reproduce", "words", "SEEDS"), ("reproduce", "environment", "SEED"), ("tables", "words", "SEED")],
 )
 def test_a_setting_of_make_is_a_value_and_never_shell(mark, target, given_by, seeds):
-    payload = f"""`touch '{mark}'` "; touch "{mark}"; " '; touch '{mark}'; ' $$(touch '{mark}') $(shell touch {mark})"""
     settings = ["PROFILE", "TASKS", "DATA", "DEVICE", "RESULTS", "OVERRIDES", "ABLATIONS", "METHODS", "JOBS", seeds]
-    given = [f"{name}={payload}" for name in settings] if given_by == "words" else []
-    environment = os.environ | ({} if given else dict.fromkeys(settings, payload))
-    words = ["make", target, f"PYTHON={sys.executable}", *given]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=environment)
-    assert done.returncode != 0 and "error: " in done.stderr
+    given = dict.fromkeys(settings, SHELL.format(mark=mark))
+    if given_by == "words":
+        make_refuses(target, *(f"{name}={value}" for name, value in given.items()))
+    else:
+        make_refuses(target, **given)
 
 
 @pytest.mark.parametrize("name", ["DATA", "OVERRIDES", "METHODS"])  # the ones that any text may stand in
 def test_each_setting_alone_is_a_value_too(mark, tmp_path, name):
-    payload = f"""`touch '{mark}'` "; touch "{mark}"; " '; touch '{mark}'; ' $$(touch '{mark}') $(shell touch {mark})"""
-    settings = {"PROFILE": "smoke", "TASKS": "llie_lol", "RESULTS": str(tmp_path), name: payload}
-    given = [f"{key}={value}" for key, value in settings.items()]
-    done = subprocess.run(
-        ["make", "reproduce", f"PYTHON={sys.executable}", *given], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode != 0 and "error: " in done.stderr
+    settings = {"PROFILE": "smoke", "TASKS": "llie_lol", "RESULTS": str(tmp_path), name: SHELL.format(mark=mark)}
+    make_refuses("reproduce", *(f"{key}={value}" for key, value in settings.items()))
 
 
 MARKUP = "<img src=x onerror=alert(1)>"
