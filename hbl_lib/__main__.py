@@ -92,6 +92,7 @@ def _check(arguments: argparse.Namespace) -> int:
     for task, seed in itertools.product(tasks, map(int, seeds)):
         arguments.seed = seed
         run = _open(arguments, task)
+        evaluation.refuse_own(given, run.folder)
         paper.published_scores(run.params.task)  # named wrongly, it would stop the last stage
         if run.params.search == "published":
             Genotype.published(task)
@@ -99,10 +100,11 @@ def _check(arguments: argparse.Namespace) -> int:
             ablations.members(ablation, task)
         say(run.describe())
         lists = run.folder / "00_data/splits.json"
+        if seed != int(seeds[0]):
+            continue
         if given and lists.is_file():  # a fault would cost what 05_evaluate has made
-            test = data.Pictures(run.data_root, splits.read(lists)["test"])
-            evaluation.restored_elsewhere(given, test, run.folder / "05_evaluate")
-        if seed == int(seeds[0]) and run.params.task.data != "embedded":
+            evaluation.restored_elsewhere(given, data.Pictures(run.data_root, splits.read(lists)["test"]))
+        if run.params.task.data != "embedded":
             params, found = run.params, soundness.require_sound(soundness.check(run.data_root))
             if params.task.unseen:
                 overlap.require_unseen(run.data_root, config.located(params.task.unseen))
@@ -116,11 +118,15 @@ def _alone(arguments: argparse.Namespace) -> int:
     with locked(folder) as lock:  # which the command inherits, so that it goes on holding it if this process is killed
         environment = os.environ | {ALONE: str(folder.resolve())}
         with subprocess.Popen(arguments.command, pass_fds=[lock.fileno()], env=environment) as process:
-            while True:
-                try:
-                    return process.wait()
-                except KeyboardInterrupt:  # the command has had it too, and ends what it started
-                    say("stopping; the next start goes on from what was saved")
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # a terminal's has reached the command too, which ends what it started
+                say("stopping; the next start goes on from what was saved")
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                process.terminate()
+                return process.wait()
 
 
 def _restorer(arguments: argparse.Namespace) -> Restorer:
@@ -168,14 +174,15 @@ def _export(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from . import verify
 
-    wrong = 0
+    wrong, absent = 0, False
     for stage, count, problems in verify.verify(arguments.run):
-        words = f"{count} files compared, {len(problems) or 'nothing'} wrong"
-        say(f"{stage}: {words if count or problems else 'is not there'}")
+        compared = f"{count} files compared, {len(problems) or 'nothing'} wrong"
+        say(f"{stage}: {'is not there' if count is None else compared}")
         for problem in problems:
             say(f"  {problem}")
-        wrong += len(problems)
-    say(f"{wrong} problem(s)" if wrong else "all is as it was recorded")
+        wrong, absent = wrong + len(problems), absent or count is None
+    what = "what is there" if absent else "all"
+    say(f"{wrong} problem(s)" if wrong else f"{what} is as it was recorded")
     return 1 if wrong else 0
 
 
@@ -303,7 +310,8 @@ def main(words: list[str] | None = None) -> int:
     try:
         return arguments.act(arguments)
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; the next start goes on from what was saved\n")
+        resumed = arguments.act in (_stage, _notebook)
+        sys.stderr.write(f"stopped{'; the next start goes on from what was saved' if resumed else ''}\n")
         return 130
     except KitError as error:
         sys.stderr.write(f"error: {printable(str(error))}\n")

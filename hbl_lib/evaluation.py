@@ -56,7 +56,7 @@ def judge(stage: Stage, test: Pictures, methods: Mapping[str, Method]) -> list[d
         for name, restore in methods.items():
             restored = restore(index, degraded)
             scores[name] = metrics.score(restored, clear, lpips, valid)
-            _require_another(f"{name}: {pair.degraded}", scores[name]["psnr"])
+            _refuse_the_clear_picture(f"{name}: {pair.degraded}", scores[name]["psnr"])
             if name != "degraded":
                 scores[name]["file"] = _file(name, pair)
                 images.write(stage.output(scores[name]["file"]), restored)
@@ -65,7 +65,7 @@ def judge(stage: Stage, test: Pictures, methods: Mapping[str, Method]) -> list[d
     return judged
 
 
-def _require_another(what: str, psnr: float) -> None:
+def _refuse_the_clear_picture(what: str, psnr: float) -> None:
     if math.isinf(psnr):
         raise KitError(f"{what} is restored to the clear picture itself: its PSNR is infinite")
 
@@ -142,16 +142,20 @@ def parse_methods(methods: str) -> dict[str, Path]:
     return found
 
 
-def restored_elsewhere(folders: Mapping[str, Path], test: Pictures, stage: Path) -> dict[str, Method]:
+def refuse_own(folders: Mapping[str, Path], run: Path) -> None:
+    """Refuse a folder within a 05_evaluate of the run (or of its other seeds), which is written anew."""
+    for name, folder in folders.items():
+        place, root = folder.resolve(), run.resolve()
+        if place.is_relative_to(root) and "05_evaluate" in place.relative_to(root).parts:
+            raise KitError(f"METHODS: {name}: {folder} is written anew by 05_evaluate; copy the pictures elsewhere")
+
+
+def restored_elsewhere(folders: Mapping[str, Path], test: Pictures) -> dict[str, Method]:
     """Restored pictures made elsewhere as methods: one folder a name, with a picture for every test picture.
 
     They are matched with the degraded pictures by name. A picture that is missing, can't be read, is of another size or
-    the clear one itself is a KitError before anything is scored; so is a folder within `stage`, which 05_evaluate
-    writes anew.
+    the clear one itself is a KitError before anything is scored.
     """
-    for name, folder in folders.items():
-        if folder.resolve().is_relative_to(stage.resolve()):
-            raise KitError(f"METHODS: {name}: {folder} is written anew by 05_evaluate; copy the pictures elsewhere")
     return {name: _from_folder(f"METHODS: {name}", Path(folder), test) for name, folder in folders.items()}
 
 
@@ -169,11 +173,12 @@ def _from_folder(where: str, folder: Path, test: Pictures) -> Method:
                 f"{where}: {folder} has no restored {Path(pair.degraded).name}; each of the {len(test)} test pictures "
                 "is needed (00_data/splits.json lists them)"
             )
-        size, expected = images.size(path), test.pictures(index)[0].shape[:2]
+        degraded, clear = test.pictures(index)
+        size, expected = images.size(path), degraded.shape[:2]
         if size != expected:
             raise KitError(f"{where}: {path} is {size[1]}x{size[0]}, but {pair.degraded} {expected[1]}x{expected[0]}")
         picture = modes.read(path).eight_bits()
-        _require_another(f"{where}: {path}", metrics.psnr(picture, test.pictures(index)[1], test.valid(index)))
+        _refuse_the_clear_picture(f"{where}: {path}", metrics.psnr(picture, clear, test.valid(index)))
         found.append(path)
     return lambda index, _degraded: modes.read(found[index]).eight_bits()
 

@@ -53,9 +53,7 @@ def read(path: Path) -> np.ndarray:
     Other modes, 16 bits, transparency, animations and broken files are KitErrors that name the file.
     """
     with told(path), open(path, "rb") as file, Image.open(file) as opened:
-        deep = ";16" in f"{opened.mode}{opened.tile}" or (
-            opened.mode != "F" and max(getattr(opened, "tag_v2", {}).get(BITS, (8,))) > 8
-        )
+        deep = ";16" in f"{opened.mode}{opened.tile}" or 16 in getattr(opened, "tag_v2", {}).get(BITS, ())
         if opened.mode not in ("RGB", "L", "P", "RGBA") or deep:
             kind = "16 bits a channel" if deep else f"mode {opened.mode}"
             raise KitError(f"{path}: a picture of {kind}; convert it to 8-bit RGB first")

@@ -45,9 +45,6 @@ def _targets(files: Sequence[Path], out: Path, overwrite: bool) -> list[Path]:
     targets = [Path(out) / Path(file).name for file in files]
     names = Counter(targets)
     for file, target in zip(files, targets, strict=True):
-        if Path(file).is_dir():
-            raise KitError(f"{file}: is a folder; name the pictures in it")
-        images.require_suffix(target)
         if names[target] > 1:
             raise KitError(
                 f"{file}: another picture is called {target.name} too; restore them into folders of their own"
@@ -69,7 +66,9 @@ def restore_files(restorer: nn.Module, files: Sequence[Path], out: Path, overwri
     targets, problems = _targets(files, out, overwrite), []
     for index in Progress("pictures restored", len(files)):
         try:
-            modes.write(targets[index], restore_any(restorer, modes.read(files[index])))
+            picture = modes.read(files[index])
+            images.require_suffix(targets[index])
+            modes.write(targets[index], restore_any(restorer, picture))
         except KitError as error:
             problems.append(f"{files[index]}: {str(error).removeprefix(f'{files[index]}: ')}")
     if problems:

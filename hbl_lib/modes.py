@@ -91,8 +91,8 @@ def _decode_deep(path: Path, content: bytes, channels: int) -> np.ndarray:
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its own words name no file
     values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    advice = "; save it as 16-bit PNG" if content.startswith(TIFF) else ""
     if values is None or values.dtype != np.uint16:
-        advice = "; save it as 16-bit PNG" if content.startswith(TIFF) else ""
         raise KitError(f"{path}: the picture is broken, or of a kind that OpenCV can't read{advice}")
     found = 1 if values.ndim == 2 else values.shape[2]
     if found >= 3:
@@ -100,7 +100,7 @@ def _decode_deep(path: Path, content: bytes, channels: int) -> np.ndarray:
     if (channels, found) == (2, 4):
         values = values[..., [0, 3]]
     elif channels != found:
-        raise KitError(f"{path}: OpenCV reads {found} channels where it has {channels}")
+        raise KitError(f"{path}: OpenCV reads {found} channels where it has {channels}{advice}")
     return values
 
 
@@ -128,7 +128,7 @@ def _tiff(path: Path, content: bytes) -> Picture:
         raise KitError(f"{path}: the picture is broken: {error}. Replace or remove it.") from None
     _require_single(path, pages)
     if deep and not plain:
-        raise KitError(f"{path}: a 16-bit TIFF whose planes lie apart, or whose 0 is not black; save it as 16-bit PNG")
+        raise KitError(f"{path}: 16 bits, and not grey or RGB in one plane with 0 for black; save it as 16-bit PNG")
     if deep:  # OpenCV turns it upright
         return _array(_decode_deep(path, content, channels), profile)
     with Image.open(io.BytesIO(content)) as image:

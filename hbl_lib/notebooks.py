@@ -54,7 +54,7 @@ def execute(notebook: Path, executed: Path, given: dict[str, str]) -> None:
                 progress_bar=False,
                 log_output=True,
                 start_timeout=START_S,
-                config=_private_sockets(folder),
+                config=_kernel(folder),
             )
         except PapermillExecutionError as error:
             what = error.evalue if error.ename == "KitError" else f"{error.ename}: {error.evalue}"
@@ -75,10 +75,11 @@ def _short() -> str | None:
     return "/tmp" if long and os.access("/tmp", os.W_OK) else None
 
 
-def _private_sockets(folder: str) -> Config:
-    """Talk to the kernel by sockets in a folder of our own.
+def _kernel(folder: str) -> Config:
+    """A kernel that we talk to by sockets in a folder of our own, and that says nothing of its own when stopped.
 
     Ports are chosen before the kernel takes them, so that of many kernels that start at once two may want the same
     one (https://github.com/jupyter/jupyter_client/issues/487).
     """
-    return Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})
+    quiet = {"extra_arguments": ["--log-level=CRITICAL"]}
+    return Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"}, NotebookClient=quiet)

@@ -201,7 +201,8 @@ def evaluate(run: Run, methods: str = "") -> None:
         retrained = files.read_json(stage.need("04_retrain", "metrics.json"))
         test = pictures(stage, "test")
         folders = evaluation.parse_methods(methods)
-        elsewhere = evaluation.restored_elsewhere(folders, test, stage.folder)
+        evaluation.refuse_own(folders, run.folder)
+        elsewhere = evaluation.restored_elsewhere(folders, test)
         stage.facts["methods"] = {name: files.checksums(folder) for name, folder in folders.items()}
         matrix = color_matrix.fit(pictures(stage, "train", "search"))
         compared = {

@@ -12,11 +12,11 @@ from .export import BUNDLE, PARTS
 from .manifest import ABLATIONS, STAGES
 
 
-def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
+def verify(folder: Path) -> Iterator[tuple[str, int | None, list[str]]]:
     """For each stage of the run in `folder` (or the bundle): its name, how many files were compared, what is wrong.
 
-    Compared are outputs, inputs, the pictures in the lists of 00_data, and the feature trunks that are at hand. A stage
-    that is not there is told with no files; a file that no manifest names is wrong.
+    Compared are outputs, inputs, the pictures in the lists of 00_data, and the feature trunks that are at hand. Of a
+    stage that is not there the number is None; a file that no manifest names is wrong.
     """
     folder = Path(folder)
     if (folder / BUNDLE).is_file():
@@ -29,9 +29,10 @@ def verify(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
     found = sorted(folder.rglob(manifest.NAME)) if folder.is_dir() else []
     if not found:
         raise KitError(f"{folder}: neither a run (results/PROFILE/TASK) nor a bundle: no manifest in it")
-    if any(path.parent.parent == folder and path.parent.name in STAGES for path in found):
-        yield from ((stage, 0, []) for stage in STAGES if not (folder / stage).is_dir())
     for run in (folder, *sorted(folder.glob("seed_*"))):
+        if any(path.parent.parent == run and path.parent.name in STAGES for path in found):
+            absent = [run / stage for stage in STAGES if not (run / stage).is_dir()]
+            yield from ((str(place.relative_to(folder)), None, []) for place in absent)
         members = [place for name in ABLATIONS for place in sorted((run / name).glob("*"))]
         for place in (*(run / stage for stage in STAGES), *members):
             if not place.is_dir() or place / manifest.NAME in found:

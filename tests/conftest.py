@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hbl_lib import checkpoint, perceptual, runs, stages, weights
 from hbl_lib.losses import LossSpace
 
-# Cases of each test in test_fuzz.py, of which there are 25: 400 in `make test`, 5,000 in `make soak`.
+# Cases of each test in test_fuzz.py, of which there are 25: 450 in `make test`, 5,500 in `make soak`.
 UNHURRIED = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 settings.register_profile("test", max_examples=18, derandomize=True, **UNHURRIED)
 settings.register_profile("soak", max_examples=220, **UNHURRIED)

@@ -13,8 +13,6 @@ from hbl_lib.genotype import Genotype
 from hbl_lib.pairs import Pair
 from hbl_lib.restorer import Restorer
 
-NOWHERE = ROOT / "results/nowhere"
-
 
 @pytest.fixture
 def test_pictures(tmp_path, rng):
@@ -49,7 +47,7 @@ def test_methods_that_are_not_names_with_folders_are_refused(methods):
 
 
 def test_restored_pictures_from_elsewhere_are_matched_by_name(test_pictures):
-    (method,) = evaluation.restored_elsewhere({"mine": test_pictures.root / "mine"}, test_pictures, NOWHERE).values()
+    (method,) = evaluation.restored_elsewhere({"mine": test_pictures.root / "mine"}, test_pictures).values()
     for index, number in enumerate((1, 3)):
         restored = method(index, test_pictures.pictures(index)[0])
         assert np.array_equal(restored, images.read(test_pictures.root / f"mine/{number}.png"))
@@ -59,28 +57,29 @@ def test_a_missing_restored_picture_or_one_of_another_size_is_named(test_picture
     mine = test_pictures.root / "mine"
     images.write(mine / "3.png", np.zeros((14, 19, 3), np.uint8))
     with pytest.raises(KitError, match=r"mine/3\.png is 19x14, but low/3\.png 20x14"):
-        evaluation.restored_elsewhere({"mine": mine}, test_pictures, NOWHERE)
+        evaluation.restored_elsewhere({"mine": mine}, test_pictures)
     (mine / "3.png").unlink()
     with pytest.raises(KitError, match=r"METHODS: mine: .* has no restored 3\.png"):
-        evaluation.restored_elsewhere({"mine": mine}, test_pictures, NOWHERE)
+        evaluation.restored_elsewhere({"mine": mine}, test_pictures)
     with pytest.raises(KitError, match=r"METHODS: mine: .*nowhere"):
-        evaluation.restored_elsewhere({"mine": mine / "nowhere"}, test_pictures, NOWHERE)
+        evaluation.restored_elsewhere({"mine": mine / "nowhere"}, test_pictures)
 
 
 def test_a_restored_picture_that_can_t_be_read_or_is_the_clear_one_is_told_before_anything_is_scored(test_pictures):
     mine = test_pictures.root / "mine"
     (mine / "3.png").write_bytes((mine / "3.png").read_bytes()[:200])
     with pytest.raises(KitError, match=r"mine/3\.png: the picture is broken"):
-        evaluation.restored_elsewhere({"mine": mine}, test_pictures, NOWHERE)
+        evaluation.restored_elsewhere({"mine": mine}, test_pictures)
     images.write(mine / "3.png", test_pictures.pictures(1)[1])
     with pytest.raises(KitError, match=r"METHODS: mine: .*mine/3\.png is restored to the clear picture itself"):
-        evaluation.restored_elsewhere({"mine": mine}, test_pictures, NOWHERE)
+        evaluation.restored_elsewhere({"mine": mine}, test_pictures)
 
 
-def test_a_folder_that_the_stage_writes_anew_is_no_method(test_pictures):
-    mine = test_pictures.root / "mine"
+@pytest.mark.parametrize("place", ["05_evaluate/pictures/gamma", "seed_1/05_evaluate/pictures/gamma"])
+def test_a_folder_that_the_stage_writes_anew_is_no_method(tmp_path, place):
     with pytest.raises(KitError, match=r"METHODS: mine: .* is written anew by 05_evaluate; copy the pictures"):
-        evaluation.restored_elsewhere({"mine": mine}, test_pictures, test_pictures.root)
+        evaluation.refuse_own({"mine": tmp_path / place}, tmp_path)
+    evaluation.refuse_own({"mine": tmp_path / "another" / place}, tmp_path / "results")
 
 
 def test_every_method_is_scored_and_its_pictures_are_kept(test_pictures, tmp_path):

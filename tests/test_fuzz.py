@@ -1,6 +1,6 @@
 """Rubbish of every kind into everything that is read from disk: what comes out is a result or a KitError, no crash.
 
-`make test` tries 400 cases, `make soak` 5,000 (profiles of hypothesis, in conftest.py).
+`make test` tries 450 cases, `make soak` 5,500 (profiles of hypothesis, in conftest.py).
 """
 
 from __future__ import annotations

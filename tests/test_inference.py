@@ -98,6 +98,7 @@ def test_inputs_that_are_missing_or_can_not_be_named_are_told(checkpoint, tmp_pa
     assert (tmp_path / "out/gone.png").read_text() == "mine"
     assert main([*words, str(tmp_path)]) == 1
     assert "is a folder; name the pictures in it" in capsys.readouterr().err
+    Image.fromarray(noise(12, 12, 3)).save(tmp_path / "a.gif")
     assert main([*words, str(tmp_path / "a.gif")]) == 1
     assert "a.gif: can't be written: name a picture with one of .png" in capsys.readouterr().err
 

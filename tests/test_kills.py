@@ -320,9 +320,12 @@ def test_two_runs_on_one_folder_the_second_is_refused_and_the_first_is_undisturb
     first = start(tmp_path)
     assert first.stdout.readline() == "loaded\n"
     while not (tmp_path / "smoke/llie_lol/03_architecture_search/.lock").is_file():
+        assert first.poll() is None
         time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)  # at work for as long as the second takes
     second = start(tmp_path)
     said = second.communicate()[0]
+    first.send_signal(signal.SIGCONT)
     assert second.returncode == 1 and "another run is at work there (process" in said
     assert first.communicate() and first.returncode == 0
     assert kept(tmp_path) == kept(finished_run)

@@ -71,6 +71,10 @@ def white_is_zero(folder: Path) -> Path:
     return folder / "a.tif"
 
 
+def whole_numbers(folder: Path) -> Path:
+    return saved(folder / "a.tif", Image.fromarray(NOISE[..., 0].astype(np.int32)))
+
+
 def pipe(folder: Path) -> Path:
     os.mkfifo(folder / "a.png")
     return folder / "a.png"
@@ -170,6 +174,7 @@ KINDS = {
     "16 bits with one transparent colour": deep_transparent,
     "16-bit TIFF whose planes lie apart": planes_apart,
     "16-bit TIFF whose 0 is white": white_is_zero,
+    "32-bit whole numbers": whole_numbers,
     "32-bit float": floats(0.5),
     "32-bit float with NaN": floats(float("nan")),
     "32-bit float with infinite values": floats(float("inf")),
@@ -199,13 +204,15 @@ def restorer():
 
 
 def restored(restorer: Restorer, path: Path, out: Path) -> str:
-    """What `restore` made of a picture, in the table's words."""
+    """What `restore` made of a picture, in the table's words; of the one beside it, a restored one in any case."""
+    sound = saved(path.parent.parent / "sound.png", Image.fromarray(NOISE[..., :3]))
     try:
-        [made] = inference.restore_files(restorer, [path], out)
-    except KitError:
-        assert not out.exists() or list(out.iterdir()) == []
+        made, beside = inference.restore_files(restorer, [path, sound], out)
+    except KitError as error:
+        assert str(error).startswith("1 of 2 pictures were not restored") and path.name in str(error)
+        assert [found.name for found in out.iterdir()] == ["sound.png"]
         return "refused"
-    assert made == out / path.name and not made.is_symlink()
+    assert beside == out / "sound.png" and made == out / path.name and not made.is_symlink()
     one, other = modes.read(path), modes.read(made)
     assert one.rgb.shape == other.rgb.shape and (one.bits, one.grey) == (other.bits, other.grey)
     assert (one.alpha is None) == (other.alpha is None)

@@ -13,12 +13,13 @@ import pytest
 from matplotlib.text import Text
 from skimage import data, transform
 
-from hbl_lib import ablations, files, images, metrics, publish, runs, splits, stages
+from hbl_lib import ablations, config, files, images, metrics, publish, runs, splits, stages
 from hbl_lib.baselines import CLASSICAL
 from hbl_lib.manifest import ABLATIONS
 
 MEASURED = {"PSNR (dB)": "psnr", "SSIM": "ssim", "LPIPS": "lpips"}
 MARKUP = "<img src=x onerror=alert(1)>"
+RESULTS = """re's"ults `touch ran` $(touch ran) $(shell touch ran); touch ran & é 100%"""
 # A photograph, and what its file is called.
 NAMES = {
     "astronaut": MARKUP,
@@ -55,7 +56,7 @@ def settings(pictures):
 @pytest.fixture(scope="session")
 def ablated(make, pictures, tmp_path_factory):
     """The results of a task with its ablations, and with one method more."""
-    results = tmp_path_factory.mktemp("ablated")
+    results = tmp_path_factory.mktemp("ablated") / RESULTS
     code, text = make(results, "JOBS=2", *(f"{name.upper()}={value}" for name, value in settings(pictures).items()))
     assert code == 0, text[-3000:]
     return results / "smoke"
@@ -81,6 +82,11 @@ def test_markup_in_names_and_parameters_never_becomes_markup(ablated):
         assert tag not in ("script", "iframe", "object", "embed", "form", "base"), (tag, attributes)
         assert attributes.get("src", "data:image/").startswith("data:image/"), (tag, attributes)
         assert not attributes.get("href", "").startswith(("javascript:", "data:")), (tag, attributes)
+
+
+def test_a_command_in_the_name_of_the_results_is_not_run(ablated):
+    assert ablated.parent.name == RESULTS
+    assert not list(config.ROOT.glob("ran*")) and not list(config.ROOT.glob("notebooks/ran*"))
 
 
 def test_a_changed_folder_of_pictures_runs_the_stages_that_read_it_again(plan, ablated, pictures):

@@ -142,7 +142,7 @@ def test_a_setting_of_make_is_a_value_and_never_shell(mark, target, given_by, se
         make_refuses(target, **given)
 
 
-@pytest.mark.parametrize("name", ["DATA", "OVERRIDES", "METHODS"])  # the ones that any text may stand in
+@pytest.mark.parametrize("name", ["DATA", "OVERRIDES", "METHODS"])  # RESULTS: test_publish.py
 def test_each_setting_alone_is_a_value_too(mark, tmp_path, name):
     settings = {"PROFILE": "smoke", "TASKS": "llie_lol", "RESULTS": str(tmp_path), name: SHELL.format(mark=mark)}
     make_refuses("reproduce", *(f"{key}={value}" for key, value in settings.items()))

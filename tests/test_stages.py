@@ -62,9 +62,10 @@ def test_published_loss_and_genotype_take_the_place_of_both_searches(finished_ru
     assert files.read_json(run.output("02_loss_search", "history.json")) == []
 
 
-def test_another_seed_is_refused_by_the_stages_after(finished_run):
+def test_another_seed_is_refused_by_the_stages_after(finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     with pytest.raises(KitError, match="was made with seed 0, and this run has seed 1"):
-        stages.evaluate(smoke(finished_run, seed=1))
+        stages.evaluate(smoke(tmp_path, seed=1))
 
 
 def test_other_file_lists_are_refused_by_the_stages_after(finished_run, tmp_path):
