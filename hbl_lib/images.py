@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,6 @@ from .files import write_atomically
 if TYPE_CHECKING:
     from torch import Tensor
 
-BITS = 258  # TIFF's tag of the bits a channel has
 LYING = (5, 6, 7, 8)  # EXIF's orientations that swap rows and columns
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -26,7 +26,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 def told(path: Path) -> Iterator[None]:
     """Turn what goes wrong in reading a picture into a KitError that names the file."""
     try:
-        if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise KitError(f"{path}: a pipe or device, not a file")  # it may never end
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of a size that is an error when doubled
@@ -53,7 +54,9 @@ def read(path: Path) -> np.ndarray:
     Other modes, 16 bits, transparency, animations and broken files are KitErrors that name the file.
     """
     with told(path), open(path, "rb") as file, Image.open(file) as opened:
-        deep = ";16" in f"{opened.mode}{opened.tile}" or 16 in getattr(opened, "tag_v2", {}).get(BITS, ())
+        deep = ";16" in f"{opened.mode}{opened.tile}" or 16 in getattr(opened, "tag_v2", {}).get(
+            ExifTags.Base.BitsPerSample, ()
+        )
         if opened.mode not in ("RGB", "L", "P", "RGBA") or deep:
             kind = "16 bits a channel" if deep else f"mode {opened.mode}"
             raise KitError(f"{path}: a picture of {kind}; convert it to 8-bit RGB first")

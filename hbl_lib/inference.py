@@ -41,7 +41,7 @@ def restore_any(restorer: nn.Module, degraded: modes.Picture) -> modes.Picture:
 
 
 def _targets(files: Sequence[Path], out: Path, overwrite: bool) -> list[Path]:
-    """Where each picture goes; what can't go there is a KitError before any picture is restored."""
+    """Where each picture goes; a name that is taken is a KitError before any picture is restored."""
     targets = [Path(out) / Path(file).name for file in files]
     names = Counter(targets)
     for file, target in zip(files, targets, strict=True):
