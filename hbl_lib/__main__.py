@@ -140,7 +140,9 @@ def _restorer(arguments: argparse.Namespace) -> Restorer:
 def _restore(arguments: argparse.Namespace) -> int:
     from . import inference
 
-    for path in inference.restore_files(_restorer(arguments), arguments.images, arguments.out, arguments.overwrite):
+    for path in inference.restore_files(
+        _restorer(arguments).deploy(), arguments.images, arguments.out, arguments.overwrite
+    ):
         say(str(path))
     return 0
 

@@ -139,7 +139,8 @@ def run_member(run: Run, ablation: str, name: str) -> Path:
         else:
             network, facts = _trained(stage, chosen, space)
         test = stages.pictures(stage, "test")
-        methods = {"restored": lambda _, degraded: inference.restore(network, degraded)}
+        deployed = network.deploy() if isinstance(network, Restorer) else network
+        methods = {"restored": lambda _, degraded: inference.restore(deployed, degraded)}
         judged = evaluation.judge(stage, test, methods)
         facts |= {"label": chosen.label, "network": chosen.network, "loss": chosen.loss}
         facts |= {"architecture": chosen.architecture, "parameters": parameter_count(network)}
@@ -168,9 +169,8 @@ def _trained(stage: Stage, chosen: Member, space: Space) -> tuple[nn.Module, dic
     else:
         found.write(stage.output("loss.yaml"))
     part = stage.part("train")
-    best, history = training.train_restorer(
-        part, params, network, space, found, crops, stages.pictures(stage, "validation")
-    )
+    validation = stages.pictures(stage, "validation")
+    best, history = training.RestorerTraining(params, network, space, found, crops, validation).run(part)
     files.write_json(stage.output("train/history.json"), history)
     facts |= {"steps": len(history), "crop": params.crop, "weights": found.weights}
     return network, facts | {"validation_psnr": best.psnr, "best_step": best.step + 1}
@@ -228,8 +228,8 @@ def _searched(stage: Stage, chosen: Member, space: Space) -> tuple[FoundLoss, nn
     judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
     train, held_out = (stages.crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
     together = chosen.architecture == "synchronous"
-    network = Supernet().to(run.device) if together else _network(stage, chosen, None)
+    network = Supernet(frugal=True).to(run.device) if together else _network(stage, chosen, None)
     part, rate = stage.part("search"), run.params.architecture_search.alpha_rate if together else None
-    found, history = search.search_loss(part, params, network, space, judge, train, held_out, rate)
+    found, history = search.LossSearch(params, network, space, judge, train, held_out, rate).run(part)
     files.write_json(stage.output("search/history.json"), history)
     return found, network, {"search": search.loss_summary(history, params.warmup)}

@@ -30,11 +30,11 @@ Upper = Callable[[Weights], Tensor]  # L_C at weights w, a scalar
 
 @dataclass(frozen=True)
 class Hypergradient:
-    """What one look-ahead gives."""
+    """What one look-ahead gives; None where there was none."""
 
-    coefficients: Tensor  # d L_C(w') / d c, (V,)
+    coefficients: Tensor | None  # d L_C(w') / d c, (V,)
     lower: list[Tensor]  # grad_w L(w; beta), which the lower level's own step can use
-    upper_loss: float  # L_C(w')
+    upper_loss: float | None  # L_C(w')
     values: Tensor  # l_i(w), (V,)
 
 
@@ -100,6 +100,12 @@ def finite_difference(
         plus = values({name: w + step * g for (name, w), g in zip(weights.items(), v, strict=True)})
         minus = values({name: w - step * g for (name, w), g in zip(weights.items(), v, strict=True)})
     return Hypergradient(-rate * (plus - minus) / (2 * step), gradient, loss.item(), found)
+
+
+def without_upper(values: Values, coefficients: Tensor, weights: Weights) -> Hypergradient:
+    """The lower level alone, for steps in which beta rests: no look-ahead, and nothing known of the upper level."""
+    found, gradient = _lower_gradient(values, coefficients, weights)
+    return Hypergradient(None, gradient, None, found)
 
 
 METHODS = {"exact": exact, "double_backward": double_backward, "finite_difference": finite_difference}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -59,12 +60,15 @@ class Pictures:
 class Crops:
     """Random crops with flips and quarter turns. What a step sees depends on the seed and the step alone.
 
-    So a resumed run goes on with the very crops it would have seen, and nothing about the order needs storing.
+    So a resumed run goes on with the very crops it would have seen, and nothing about the order needs storing. While a
+    step computes, a thread cuts the crops of the next one.
     """
 
     def __init__(self, pictures: Pictures, crop: int, seed: int, name: str, batch: int = 1):
         self.pictures, self.crop, self.seed, self.name, self.batch = pictures, crop, seed, name, batch
         self.section = name.split("/")[0]  # of the parameters
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._ahead: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None  # a step, and its batch
         for index, pair in enumerate(pictures.pairs):
             height, width = pictures.pictures(index)[0].shape[:2]
             if min(height, width) < crop:
@@ -82,6 +86,12 @@ class Crops:
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: degraded and clear, (batch, 3, crop, crop). Every picture comes once an epoch."""
+        ready, self._ahead = self._ahead, None
+        batch = ready[1].result() if ready and ready[0] == step else self._cut(step)
+        self._ahead = step + 1, self._worker.submit(self._cut, step + 1)
+        return batch
+
+    def _cut(self, step: int) -> tuple[Tensor, Tensor]:
         drawn = generator(self.seed, self.name, "crop", step)
         degraded, clear = zip(*(self._one(index, drawn) for index in self._indices(step)), strict=True)
         return torch.cat(degraded), torch.cat(clear)

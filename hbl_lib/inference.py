@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import images, modes
+from . import images, modes, strips
 from .errors import KitError, out_of_memory
+from .network import Network
 from .progress import Progress
 
 
@@ -19,7 +20,10 @@ from .progress import Progress
 def _forward(restorer: nn.Module, degraded: Tensor) -> Tensor:
     """(1, 3, H, W) through the restorer, on its own device; a picture too large for the memory is a KitError."""
     try:
-        return restorer(degraded.to(next(restorer.parameters()).device)).cpu()
+        degraded = degraded.to(next(restorer.parameters()).device)
+        if isinstance(restorer, Network) and strips.is_large(degraded):
+            return strips.restore(restorer, degraded).cpu()
+        return restorer(degraded).cpu()
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise

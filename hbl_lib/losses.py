@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import files
+from . import files, frugal
 from .errors import KitError, nearest
-from .perceptual import LPIPS, VGG19_GROUPS, Trunk
+from .perceptual import LPIPS, VGG19_GROUPS, References, Trunk
 
 TERMS = ("l1", "l2", "color", "ssim", "lpips", "vgg", "tv", "laplacian")
 PIXEL_TERMS = ("l1", "l2", "color", "ssim", "tv", "laplacian")
@@ -195,6 +195,7 @@ class LossSpace(nn.Module):
         super().__init__()
         self.trunk, self.lpips, self.groups = trunk, lpips, trunk.groups
         self.layers = tuple(index for group in trunk.groups for index in group)
+        self.references = References(trunk), References(lpips.trunk)
         self.names = (*PIXEL_TERMS, "lpips", *(f"vgg {index}" for index in self.layers))
 
     def coefficients(self, weights: Tensor, shares: Sequence[Tensor]) -> Tensor:
@@ -209,17 +210,20 @@ class LossSpace(nn.Module):
         A trunk that both terms stand on runs once.
         """
         shared = lpips and self.lpips.trunk is self.trunk
-        wanted = sorted({*layers, *(self.lpips.taps if shared else ())})
-        distances = []
+        taps = self.lpips.taps if shared else ()
+        wanted = sorted({*layers, *taps})
+        distances, at_taps = {}, []
         if wanted:
-            with torch.no_grad():
-                reference = dict(zip(wanted, self.trunk.features(clear, wanted), strict=True))
-            found = dict(zip(wanted, self.trunk.features(restored, wanted), strict=True))
-            distances = [(found[i] - reference[i]).square().mean() for i in layers]
-        if shared:
-            taps = self.lpips.taps
-            return [self.lpips.distance([found[i] for i in taps], [reference[i] for i in taps]).mean(), *distances]
-        return [self.lpips.term(restored, clear).mean(), *distances] if lpips else distances
+            known = self.references[0].of(clear, wanted)
+            for index, features in self.trunk.stream(restored, wanted):
+                if index in layers:
+                    distances[index] = frugal.mean_squared_difference(features, *known[index])
+                if index in taps:
+                    at_taps.append(self.lpips.at_tap(index, features, known[index].whole()))
+        if lpips and not shared:
+            at_taps = [self.lpips.term(restored, clear, self.references[1])]
+        whole = [torch.stack(at_taps).sum(0).mean()] if lpips else []
+        return [*whole, *(distances[index] for index in layers)]
 
     def values(self, restored: Tensor, clear: Tensor) -> Tensor:
         """All l_i, (len(names),)."""

@@ -7,12 +7,15 @@ torchvision, which takes seconds to import, is imported only where a network is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from . import weights
 from .errors import KitError
@@ -54,10 +57,9 @@ class Trunk(nn.Module):
         self.checksum: str | None = None
         self.requires_grad_(False).eval()
 
-    def features(self, x: Tensor, wanted: Sequence[int]) -> list[Tensor]:
-        """The outputs of the layers `wanted` (ascending indices); nothing past the deepest of them is computed."""
+    def stream(self, x: Tensor, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """(index, output) of the layers `wanted`, one after the other; nothing past the deepest of them is computed."""
         x = ((x.flip(1) if self.bgr else x) - self.mean) / self.std
-        found = []
         for index, layer in enumerate(self.layers[: max(wanted) + 1]):
             try:
                 x = layer(x)
@@ -66,8 +68,63 @@ class Trunk(nn.Module):
                     raise
                 raise KitError(f"the picture is too small for layer {index} of trunk {self.name}: {error}") from None
             if index in wanted:
-                found.append(x * self.unit if self.unit != 1 else x)
-        return found
+                yield index, x * self.unit if self.unit != 1 else x
+
+    def features(self, x: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """The outputs of the layers `wanted` (ascending indices), all at once."""
+        return [features for _, features in self.stream(x, wanted)]
+
+
+class Reference(NamedTuple):
+    """A clear picture's features at one layer: `features`, or ReLU(features) where `rectified`."""
+
+    features: Tensor
+    rectified: bool
+
+    def whole(self) -> Tensor:
+        return F.relu(self.features) if self.rectified else self.features
+
+
+class References:
+    """Features of clear pictures over a trunk: computed once for a picture, without gradients, and kept for a while.
+
+    A picture is known by its content, so that whatever shows it again finds it: the second pass of a search step, and
+    crops that repeat. Of a ReLU whose input is wanted too, only that input is kept. `room`: bytes kept at the most,
+    beyond the last picture's.
+    """
+
+    def __init__(self, trunk: Trunk, room: int = 2**27):
+        self.trunk, self.room = trunk, room
+        self.computed, self.found = 0, 0  # pictures, for the manifest
+        self._kept: dict[Any, dict[int, Reference]] = {}
+
+    def of(self, clear: Tensor, wanted: Sequence[int]) -> dict[int, Reference]:
+        """{index: features} of the layers `wanted` (ascending) for clear pictures (N, 3, H, W)."""
+        content = hashlib.blake2b(clear.detach().cpu().contiguous().numpy(), digest_size=16).digest()
+        key = (content, clear.shape, clear.dtype, clear.device, tuple(wanted))
+        if key in self._kept:
+            self.found += 1
+            self._kept[key] = self._kept.pop(key)  # the newest is the last
+        else:
+            self.computed += 1
+            self._kept[key] = self._compute(clear, wanted)
+            while len(self._kept) > 1 and sum(map(_bytes, self._kept.values())) > self.room:
+                del self._kept[next(iter(self._kept))]
+        return self._kept[key]
+
+    @torch.no_grad()
+    def _compute(self, clear: Tensor, wanted: Sequence[int]) -> dict[int, Reference]:
+        kept: dict[int, Reference] = {}
+        for index, features in self.trunk.stream(clear, wanted):
+            if isinstance(self.trunk.layers[index], nn.ReLU) and index - 1 in kept:
+                kept[index] = Reference(kept[index - 1].features, rectified=True)
+            else:
+                kept[index] = Reference(features, rectified=False)
+        return kept
+
+
+def _bytes(references: dict[int, Reference]) -> int:
+    return sum(r.features.nbytes for r in references.values() if not r.rectified)
 
 
 class LPIPS(nn.Module):
@@ -86,13 +143,10 @@ class LPIPS(nn.Module):
     def _unit(features: Tensor) -> Tensor:
         return features / (features.square().sum(1, keepdim=True) + 1e-14).sqrt()  # finite slope where all are zero
 
-    def distance(self, restored: Sequence[Tensor], clear: Sequence[Tensor]) -> Tensor:
-        """(N,) from the trunk's features of both pictures at `taps`."""
-        distances = [
-            torch.einsum("nchw,c->nhw", (self._unit(a) - self._unit(b)).square(), w).mean((1, 2))
-            for a, b, w in zip(restored, clear, self.linear, strict=True)
-        ]
-        return torch.stack(distances).sum(0)
+    def at_tap(self, tap: int, restored: Tensor, clear: Tensor) -> Tensor:
+        """(N,) what the trunk's features of both pictures at `tap` add to the distance."""
+        apart = (self._unit(restored) - self._unit(clear)).square()
+        return torch.einsum("nchw,c->nhw", apart, self.linear[self.taps.index(tap)]).mean((1, 2))
 
     def forward(self, restored: Tensor, clear: Tensor) -> Tensor:
         """The metric. Values outside [0, 1], such as those of [-1, 1], are a KitError: they would score wrongly."""
@@ -104,11 +158,11 @@ class LPIPS(nn.Module):
                 )
         return self.term(restored, clear)
 
-    def term(self, restored: Tensor, clear: Tensor) -> Tensor:
+    def term(self, restored: Tensor, clear: Tensor, references: References | None = None) -> Tensor:
         """The loss's term: what a network restores may leave the range."""
-        with torch.no_grad():  # the clear picture never needs gradients
-            reference = self.trunk.features(clear, self.taps)
-        return self.distance(self.trunk.features(restored, self.taps), reference)
+        known = (references or References(self.trunk)).of(clear, self.taps)
+        stream = self.trunk.stream(restored, self.taps)
+        return sum(self.at_tap(tap, features, known[tap].whole()) for tap, features in stream)
 
 
 def _load_features(layers: nn.Module, path: Path) -> None:

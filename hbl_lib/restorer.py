@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from . import checkpoint, operations
+from . import checkpoint, deploy, operations
 from .errors import KitError
 from .genotype import Genotype
 from .network import Network
@@ -21,6 +21,10 @@ class Restorer(Network):
 
         super().__init__(layers)
         self.genotype = genotype
+
+    def deploy(self) -> Network:
+        """The folded network: the same output to 1e-5, faster, without gradients."""
+        return deploy.deploy(self)
 
     def save(self, path: Path) -> None:
         """Write weights and genotype into one file, atomically."""

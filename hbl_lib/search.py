@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm, parameters_to_vector
 
 from . import bilevel, loop
 from .classifier import Classifier, upper_loss
@@ -35,12 +36,12 @@ def _lower_optimizer(weights: list[nn.Parameter], params: LowerParams) -> torch.
     return torch.optim.SGD(weights, lr=params.rate, momentum=params.momentum, weight_decay=params.weight_decay)
 
 
-def _lower_step(optimizer: torch.optim.SGD, gradient: Iterable[Tensor], rate: float, clip: float) -> None:
-    """One weight step with a given gradient, its norm clipped."""
+def _lower_step(optimizer: torch.optim.SGD, gradient: Iterable[Tensor], norm: Tensor, rate: float, clip: float) -> None:
+    """One weight step with a given gradient, whose norm is clipped."""
     weights = optimizer.param_groups[0]["params"]
     for weight, g in zip(weights, gradient, strict=True):
         weight.grad = g
-    nn.utils.clip_grad_norm_(weights, clip)
+    nn.utils.clip_grads_with_norm_(weights, clip, norm)
     optimizer.param_groups[0]["lr"] = rate
     optimizer.step()
 
@@ -54,134 +55,160 @@ def _steps(params: LowerParams, train: Crops) -> int:
     return steps
 
 
-def _norm(tensors: Iterable[Tensor]) -> float:
-    return torch.stack([t.double().square().sum() for t in tensors]).sum().sqrt().item()
-
-
-def search_loss(
-    stage: Stage,
-    params: LossSearchParams,
-    network: nn.Module,
-    space: Space,
-    classifier: Classifier,
-    train: Crops,
-    held_out: Crops,
-    alpha_rate: float | None = None,
-) -> tuple[FoundLoss, list[dict[str, Any]]]:
+class LossSearch:
     """min over beta of L_C(w') for a fixed architecture, w' one step of the lower level ahead (Eq. 4, 1).
 
     `train` feeds the lower level, `held_out` (the search list) the upper one. The gradient of the weight step is the
     one the look-ahead already has. With `alpha_rate`, the alphas of the supernet `network` move on L_C too, first
-    order: the synchronous strategy (Ours_a). Returns the loss, and a record for every step.
+    order: the synchronous strategy (Ours_a). While the upper level rests (`params.warmup`), nothing is computed for it.
     """
-    device = stage.run.device
-    beta = Beta(space).to(device)
-    weights = {name: p for name, p in network.named_parameters() if not name.endswith(".alpha")}
-    alphas = [p.requires_grad_(bool(alpha_rate)) for name, p in network.named_parameters() if name not in weights]
-    upper = _upper_optimizer(beta.parameters(), params.beta_rate)
-    if alpha_rate:
-        upper.add_param_group({"params": alphas, "lr": alpha_rate})
-    lower = _lower_optimizer(list(weights.values()), params)
-    steps = _steps(params, train)
-    estimate = bilevel.METHODS[params.hypergradient]
 
-    def step(index: int) -> dict[str, Any]:
-        rate = loop.cosine(index, steps, params.rate, params.final_rate)
-        degraded, clear = (x.to(device) for x in train.at(index))
-        unseen = held_out.at(index)[0].to(device)
-        values = bilevel.at_weights(network, lambda restored: space.values(restored, clear), degraded)
-        judged = bilevel.at_weights(network, lambda restored: upper_loss(classifier, restored), unseen)
-        coefficients = beta.coefficients()
-        found = estimate(values, coefficients, judged, weights, rate)
-        upper.zero_grad()
-        coefficients.backward(found.coefficients)
-        size, lower_loss = _norm(p.grad for p in beta.parameters()), float(coefficients.detach() @ found.values)
-        norms = {"hypergradient": size, "gradient": _norm(found.lower)}
-        if alpha_rate and index >= params.warmup:
-            for alpha, gradient in zip(alphas, torch.autograd.grad(judged(weights), alphas), strict=True):
+    def __init__(
+        self,
+        params: LossSearchParams,
+        network: nn.Module,
+        space: Space,
+        classifier: Classifier,
+        train: Crops,
+        held_out: Crops,
+        alpha_rate: float | None = None,
+    ):
+        self.params, self.network, self.space, self.train, self.held_out = params, network, space, train, held_out
+        self.judge = classifier.folded()
+        self.device = next(network.parameters()).device
+        self.beta = Beta(space).to(self.device)
+        self.weights = {name: p for name, p in network.named_parameters() if not name.endswith(".alpha")}
+        alphas = [p for name, p in network.named_parameters() if name not in self.weights]
+        self.alphas = alphas if alpha_rate else []
+        for alpha in alphas:
+            alpha.requires_grad_(bool(alpha_rate))
+        self.upper = _upper_optimizer(self.beta.parameters(), params.beta_rate)
+        if alpha_rate:
+            self.upper.add_param_group({"params": self.alphas, "lr": alpha_rate})
+        self.lower = _lower_optimizer(list(self.weights.values()), params)
+        self.steps = _steps(params, train)
+        self.parts = {"network": network, "beta": self.beta, "upper": self.upper, "lower": self.lower}
+
+    def step(self, index: int) -> dict[str, Any]:
+        """One step of both levels; its record."""
+        rate = loop.cosine(index, self.steps, self.params.rate, self.params.final_rate)
+        degraded, clear = (x.to(self.device) for x in self.train.at(index))
+        values = bilevel.at_weights(self.network, lambda restored: self.space.values(restored, clear), degraded)
+        coefficients, numbers = self.beta.coefficients(), {"upper_loss": None, "hypergradient": None}
+        moving = index >= self.params.warmup
+        if moving:
+            unseen = self.held_out.at(index)[0].to(self.device)
+            judged = bilevel.at_weights(self.network, lambda restored: upper_loss(self.judge, restored), unseen)
+            estimate = bilevel.METHODS[self.params.hypergradient]
+            found = estimate(values, coefficients, judged, self.weights, rate)
+            self.upper.zero_grad()
+            coefficients.backward(found.coefficients)
+            size = get_total_norm([p.grad for p in self.beta.parameters()])
+            numbers = {"upper_loss": found.upper_loss, "hypergradient": size}
+        else:
+            found = bilevel.without_upper(values, coefficients, self.weights)
+        norm = get_total_norm(found.lower)
+        numbers["lower_loss"] = coefficients.detach() @ found.values
+        norms = {"gradient": norm}
+        if moving and self.alphas:
+            for alpha, gradient in zip(
+                self.alphas, torch.autograd.grad(judged(self.weights), self.alphas), strict=True
+            ):
                 alpha.grad = gradient
-            norms["gradient of alpha"] = _norm(alpha.grad for alpha in alphas)
-        skipped = loop.not_finite(upper_loss=found.upper_loss, lower_loss=lower_loss, **norms)
+            norms["gradient of alpha"] = get_total_norm([alpha.grad for alpha in self.alphas])
+        skipped = loop.not_finite(**{name: x for name, x in numbers.items() if x is not None}, **norms)
         if not skipped:
-            if index >= params.warmup:
-                upper.step()
-                beta.project()
-            _lower_step(lower, found.lower, rate, params.clip)
-        numbers = {"upper_loss": found.upper_loss, "lower_loss": lower_loss, "hypergradient": size}
-        return {**beta.snapshot(), **{name: loop.number(value) for name, value in numbers.items()}, **skipped}
+            if moving:
+                self.upper.step()
+                self.beta.project()
+            _lower_step(self.lower, found.lower, norm, rate, self.params.clip)
+        plain = {name: None if x is None else loop.number(x) for name, x in numbers.items()}
+        return {**self.beta.snapshot(), **plain, **skipped}
 
-    parts = {"network": network, "beta": beta, "upper": upper, "lower": lower}
-    history = loop.run(
-        stage, steps, step, parts, lambda r: f"L_C {r['upper_loss']:.4f}  L_Q {r['lower_loss']:.3f}", [train, held_out]
-    )
-    return beta.found(), history
+    def run(self, stage: Stage) -> tuple[FoundLoss, list[dict[str, Any]]]:
+        """All steps, in the loop; the loss found, and a record for every step."""
+
+        def note(record: dict[str, Any]) -> str:
+            upper = "L_C rests" if record["upper_loss"] is None else f"L_C {record['upper_loss']:.4f}"
+            return f"{upper}  L_Q {record['lower_loss']:.3f}"
+
+        history = loop.run(stage, self.steps, self.step, self.parts, note, [self.train, self.held_out])
+        return self.beta.found(), history
 
 
-def search_architecture(
-    stage: Stage,
-    params: ArchitectureSearchParams,
-    space: LossSpace,
-    found: FoundLoss,
-    train: Crops,
-    held_out: Crops,
-) -> tuple[Genotype, list[dict[str, Any]]]:
+class ArchitectureSearch:
     """min over alpha of L_Q(alpha, w) under the found loss, first order (Eq. 4, 2), alternating with weight steps.
 
-    Returns the genotype, and a record for every step: both losses, the mean share of every operation in the two
-    spaces, and how far each row of alpha stands from its start.
+    A record holds both losses, the mean share of every operation in the two spaces, and how far each row of alpha
+    stands from its start. While the upper level rests (`params.warmup`), nothing is computed for it.
     """
-    device = stage.run.device
-    supernet = Supernet(params.mixing).to(device)
-    alphas, weights = supernet.alphas(), supernet.weights()
-    start = [alpha.detach().clone() for alpha in alphas]  # a resumed run draws the same ones again
-    upper = _upper_optimizer(alphas, params.alpha_rate)
-    lower = _lower_optimizer(weights, params)
-    steps = _steps(params, train)
 
-    def loss(crops: Crops, index: int) -> Tensor:
-        degraded, clear = (x.to(device) for x in crops.at(index))
-        return space(supernet(degraded), clear, found)
+    def __init__(
+        self,
+        params: ArchitectureSearchParams,
+        supernet: Supernet,
+        space: LossSpace,
+        found: FoundLoss,
+        train: Crops,
+        held_out: Crops,
+    ):
+        self.params, self.supernet, self.space, self.found = params, supernet, space, found
+        self.train, self.held_out = train, held_out
+        self.alphas, self.weights = supernet.alphas(), supernet.weights()
+        self.device = self.alphas[0].device
+        self.start = parameters_to_vector(self.alphas).detach().clone()  # drawn again on resuming
+        self.upper = _upper_optimizer(self.alphas, params.alpha_rate)
+        self.lower = _lower_optimizer(self.weights, params)
+        self.steps = _steps(params, train)
+        self.parts = {"supernet": supernet, "upper": self.upper, "lower": self.lower}
 
-    def step(index: int) -> dict[str, Any]:
-        judged, norms = loss(held_out, index), {}
-        before = copy.deepcopy([[alpha.detach() for alpha in alphas], upper.state_dict()])
-        if index >= params.warmup:
-            for alpha, gradient in zip(alphas, torch.autograd.grad(judged, alphas), strict=True):
-                alpha.grad = gradient
-            upper.step()
-            norms["gradient of alpha"] = _norm(alpha.grad for alpha in alphas)
-        trained = loss(train, index)
-        gradient = torch.autograd.grad(trained, weights)
-        norms["gradient"] = _norm(gradient)
-        skipped = loop.not_finite(upper_loss=judged, lower_loss=trained, **norms)
-        if skipped:
+    def _loss(self, crops: Crops, index: int) -> Tensor:
+        degraded, clear = (x.to(self.device) for x in crops.at(index))
+        return self.space(self.supernet(degraded), clear, self.found)
+
+    def step(self, index: int) -> dict[str, Any]:
+        """One step of both levels; its record."""
+        judged, norms, before = None, {}, None
+        if index >= self.params.warmup:
+            before = copy.deepcopy([[alpha.detach() for alpha in self.alphas], self.upper.state_dict()])
+            judged = self._loss(self.held_out, index)
+            for alpha, slope in zip(self.alphas, torch.autograd.grad(judged, self.alphas), strict=True):
+                alpha.grad = slope
+            norms["gradient of alpha"] = get_total_norm([alpha.grad for alpha in self.alphas])
+            self.upper.step()
+        trained = self._loss(self.train, index)
+        gradient = torch.autograd.grad(trained, self.weights)
+        norms["gradient"] = get_total_norm(gradient)
+        losses = {"upper_loss": judged, "lower_loss": trained}
+        skipped = loop.not_finite(**{name: x for name, x in losses.items() if x is not None}, **norms)
+        if not skipped:
+            rate = loop.cosine(index, self.steps, self.params.rate, self.params.final_rate)
+            _lower_step(self.lower, gradient, norms["gradient"], rate, self.params.clip)
+        elif before:
             with torch.no_grad():
-                for alpha, value in zip(alphas, before[0], strict=True):
+                for alpha, value in zip(self.alphas, before[0], strict=True):
                     alpha.copy_(value)
-            upper.load_state_dict(before[1])
-        else:
-            _lower_step(lower, gradient, loop.cosine(index, steps, params.rate, params.final_rate), params.clip)
-        shares = supernet.shares()
+            self.upper.load_state_dict(before[1])
+        shares = self.supernet.shares()
         fcm = torch.cat((shares["encoder"], shares["decoder"])).mean(0)
+        moved = (parameters_to_vector(self.alphas).detach() - self.start).abs()
         return {
-            "upper_loss": loop.number(judged),
-            "lower_loss": loop.number(trained),
+            **{name: None if x is None else loop.number(x) for name, x in losses.items()},
             "hnu": dict(zip(HNU_OPERATIONS, shares["hnu"].mean((0, 1)).tolist(), strict=True)),
             "fcm": dict(zip(FCM_OPERATIONS, fcm.tolist(), strict=True)),
-            "moved": [(a - b).abs().max().item() for a, b in zip(alphas, start, strict=True)],
+            "moved": [row.max().item() for row in moved.split([alpha.numel() for alpha in self.alphas])],
             **skipped,
         }
 
-    parts = {"supernet": supernet, "upper": upper, "lower": lower}
-    history = loop.run(
-        stage,
-        steps,
-        step,
-        parts,
-        lambda r: f"L_Q {r['upper_loss']:.3f}, lower {r['lower_loss']:.3f}",
-        [train, held_out],
-    )
-    return Genotype.derive(supernet), history
+    def run(self, stage: Stage) -> tuple[Genotype, list[dict[str, Any]]]:
+        """All steps, in the loop; the genotype, and a record for every step."""
+
+        def note(record: dict[str, Any]) -> str:
+            upper = "rests" if record["upper_loss"] is None else f"{record['upper_loss']:.3f}"
+            return f"L_Q {upper}, lower {record['lower_loss']:.3f}"
+
+        history = loop.run(stage, self.steps, self.step, self.parts, note, [self.train, self.held_out])
+        return Genotype.derive(self.supernet), history
 
 
 def loss_summary(history: list[dict[str, Any]], warmup: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from . import classifier as classifiers
 from . import (
@@ -122,7 +123,7 @@ def classifier(run: Run) -> None:
     with run.stage("01_classifier") as stage:
         shown = crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
         held_out = crops(stage, "classifier", params.crop, ("validation",), params.batch // 2)
-        trained, history = training.train_classifier(stage, params, shown)
+        trained, history = training.ClassifierTraining(params, shown, run.device).run(stage)
         trained.save(stage.output("classifier.safetensors"))
         tables = {
             kind: classifiers.confusion(trained, held_out, kind, CONFUSION_BATCHES) for kind in ("plain", "matched")
@@ -144,8 +145,8 @@ def loss_search(run: Run) -> None:
         if run.params.search == "published":
             found, history, summary = FoundLoss.published(run.params.task.name, space.trunk), [], {}
         else:
-            network = Supernet().to(run.device)
-            found, history = search.search_loss(stage, params, network, space, judge, train, held_out)
+            network = Supernet(frugal=True).to(run.device)
+            found, history = search.LossSearch(params, network, space, judge, train, held_out).run(stage)
             summary = search.loss_summary(history, params.warmup)
         found.write(stage.output("loss.yaml"))
         facts = {"search": run.params.search, "trunk": found.trunk, "lpips_term": space.lpips.name}
@@ -163,7 +164,8 @@ def architecture_search(run: Run) -> None:
             genotype, history, summary = Genotype.published(run.params.task.name), [], {}
         else:
             space = recorded_space(stage)
-            genotype, history = search.search_architecture(stage, params, space, found, train, held_out)
+            supernet = Supernet(params.mixing).to(run.device)
+            genotype, history = search.ArchitectureSearch(params, supernet, space, found, train, held_out).run(stage)
             summary = search.architecture_summary(history)
         genotype.write(stage.output("genotype.yaml"))
         facts = {"search": run.params.search, "parameters": parameter_count(Restorer(genotype))}
@@ -181,9 +183,8 @@ def retrain(run: Run) -> None:
         shown = crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
         restorer = Restorer(genotype).to(run.device)
         validation = pictures(stage, "validation")
-        best, history = training.train_restorer(
-            stage, params, restorer, recorded_space(stage), found, shown, validation
-        )
+        space = recorded_space(stage)
+        best, history = training.RestorerTraining(params, restorer, space, found, shown, validation).run(stage)
         restorer.save(stage.output("restorer.safetensors"))
         facts = {"steps": len(history), "crop": params.crop, "parameters": parameter_count(restorer)}
         write_metrics(stage, len(shown.pictures), facts | {"validation_psnr": best.psnr, "best_step": best.step + 1})
@@ -199,6 +200,7 @@ def evaluate(run: Run, methods: str = "") -> None:
         genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
         restorer = Restorer.load(stage.need("04_retrain", "restorer.safetensors"), genotype).to(run.device)
         retrained = files.read_json(stage.need("04_retrain", "metrics.json"))
+        deployed = restorer.deploy()
         test = pictures(stage, "test")
         folders = evaluation.parse_methods(methods)
         evaluation.refuse_own(folders, run.folder)
@@ -210,7 +212,7 @@ def evaluate(run: Run, methods: str = "") -> None:
             "color_matrix": lambda _, degraded: color_matrix.apply(matrix, degraded),
             **{name: lambda _, degraded, of=method.restore: of(degraded) for name, method in CLASSICAL.items()},
             **elsewhere,
-            "restored": lambda _, degraded: inference.restore(restorer, degraded),
+            "restored": lambda _, degraded: inference.restore(deployed, degraded),
         }
         judged = evaluation.judge(stage, test, compared)
         facts = {
@@ -222,13 +224,13 @@ def evaluate(run: Run, methods: str = "") -> None:
             **evaluation.summary(test, judged, compared),
             "protocols": evaluation.protocols(stage, test, judged),
             "color_matrix_values": matrix.tolist(),
-            "crop_against_whole": _crop_against_whole(stage, restorer, test, judged, retrained["crop"]),
+            "crop_against_whole": _crop_against_whole(stage, deployed, test, judged, retrained["crop"]),
         }
         write_metrics(stage, len(test), facts)
 
 
 def _crop_against_whole(
-    stage: Stage, restorer: Restorer, test: Pictures, judged: list[dict[str, Any]], side: int
+    stage: Stage, restorer: nn.Module, test: Pictures, judged: list[dict[str, Any]], side: int
 ) -> dict[str, float]:
     """Mean PSNR on the central crop, restored as a crop, and as part of the whole picture, where it is valid.
 

@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import operations
+from . import frugal, operations
 from .network import FCM_LAYERS, UNIT_LAYERS, UNITS, Network
 from .operations import FCM_OPERATIONS, HNU_OPERATIONS, SPAN, SPECS, convolve
 
 MIXINGS = ("kernel", "feature")
 
 
+@dataclass(frozen=True)
+class MixedKernels:
+    """What a layer convolves with: `linear` (C', C, 5, 5), and for each dense candidate its first and second kernel."""
+
+    linear: Tensor
+    dense: tuple[tuple[Tensor, Tensor], ...]
+
+
 class MixedOperation(nn.Module):
     """sum_k softmax(alpha)_k op_k(x), (N, C, H, W) -> (N, C', H, W).
 
     mixing="feature" adds the feature maps (the textbook form, kept as reference). mixing="kernel" adds the kernels
-    first: one 5x5 convolution, plus two 3x3 ones for what is not linear in the dense candidates. The idea of summing
+    first: one 5x5 convolution, plus two small ones for what is not linear in each dense candidate. The idea of summing
     kernels is Chen et al. 2019's (cited by HiNAS). Parameters and results are the same.
 
     The weights of all candidates stand side by side in three banks: `linear` (C', C, taps) holds every convolution
     that reads x, so also the half of a dense candidate's second convolution that does; `hidden` (C, C, taps) and
     `outer` (C, C, taps) hold a dense candidate's first convolution and the half of its second that reads a.
+    `frugal`: hidden maps are computed again for the backward pass, which saves memory and costs time.
     """
 
-    def __init__(self, names: tuple[str, ...], in_channels: int, out_channels: int, mixing: str = "kernel"):
+    def __init__(
+        self, names: tuple[str, ...], in_channels: int, out_channels: int, mixing: str = "kernel", frugal: bool = False
+    ):
         super().__init__()
         if mixing not in MIXINGS:
             raise ValueError(f"mixing is one of {MIXINGS}, not {mixing!r}")
-        self.names, self.mixing = names, mixing
+        self.names, self.mixing, self.frugal = names, mixing, frugal
+        self.ready: MixedKernels | None = None  # by a supernet that has mixed the kernels of all its layers
         self.alpha = nn.Parameter(1e-3 * torch.randn(len(names)))
         self.dense = [name for name in names if SPECS[name].dense]
         kernels: dict[str, list[Tensor]] = {"linear": [], "hidden": [], "outer": []}
@@ -68,21 +83,6 @@ class MixedOperation(nn.Module):
         """softmax(alpha), (K,)."""
         return F.softmax(self.alpha, 0)
 
-    def kernel(self, shares: Tensor) -> Tensor:
-        """The weighted sum of all parts that are linear in x, as one kernel (C', C, 5, 5)."""
-        kernel = self.linear @ (shares[self.owner, None] * self.placement)
-        if self.residual is not None:
-            kernel = kernel + shares @ self.residual * self.identity
-        return kernel.unflatten(2, (SPAN, SPAN))
-
-    def _nonlinear(self, x: Tensor, shares: Tensor) -> Tensor:
-        """The dense candidates' second convolutions over their hidden maps, all of them in two 3x3 convolutions."""
-        sizes = [SPECS[name].size ** 2 for name in self.dense]
-        weights = [shares[self.names.index(name)] for name in self.dense]
-        hidden = torch.cat([_as_3x3(part) for part in self.hidden.split(sizes, 2)], 0)
-        outer = torch.cat([w * _as_3x3(part) for w, part in zip(weights, self.outer.split(sizes, 2), strict=True)], 1)
-        return convolve(F.relu(convolve(x, hidden)), outer)
-
     def _candidates(self, x: Tensor) -> Iterator[Tensor]:
         """Each candidate's own output, in order."""
         specs = [SPECS[name] for name in self.names]
@@ -100,11 +100,42 @@ class MixedOperation(nn.Module):
                 yield convolve(x, _square(next(linear)), spec.dilation, spec.residual)
 
     def forward(self, x: Tensor) -> Tensor:
-        shares = self.shares()
         if self.mixing == "feature":
-            return sum(share * y for share, y in zip(shares, self._candidates(x), strict=True))
-        y = F.conv2d(x, self.kernel(shares), padding=SPAN // 2)
-        return y + self._nonlinear(x, shares) if self.dense else y
+            return sum(share * y for share, y in zip(self.shares(), self._candidates(x), strict=True))
+        kernels = self.ready or mixed_kernels([self])[0]
+        y = F.conv2d(x, kernels.linear, padding=SPAN // 2)
+        branch = frugal.hidden_branch if self.frugal else frugal.plain_branch
+        for hidden, outer in kernels.dense:
+            y = y + branch(x, hidden, outer)
+        return y
+
+
+def mixed_kernels(layers: Sequence[MixedOperation]) -> list[MixedKernels]:
+    """The mixed kernels of layers of one shape, all of them at once: a few large products in place of many small ones.
+
+    The weighted sum of all parts that are linear in x is one kernel; a dense candidate's share weighs its second one.
+    """
+    first = layers[0]
+    shares = F.softmax(torch.stack([layer.alpha for layer in layers]), 1)  # (L, K)
+    placed = shares[:, first.owner, None] * first.placement  # (L, taps, 25)
+    linear = torch.stack([layer.linear for layer in layers]).flatten(1, 2) @ placed  # (L, C' C, 25)
+    linear = linear.unflatten(1, first.linear.shape[:2])
+    if first.residual is not None:
+        linear = linear + (shares @ first.residual).view(-1, 1, 1, 1) * first.identity
+    dense: list[tuple[tuple[Tensor, Tensor], ...]] = [()] * len(layers)
+    if first.dense:
+        sizes = [SPECS[name].size ** 2 for name in first.dense]
+        owner = [first.names.index(name) for name, size in zip(first.dense, sizes, strict=True) for _ in range(size)]
+        outer = torch.stack([layer.outer for layer in layers]) * shares[:, None, None, owner]
+        dense = [
+            tuple(
+                (_square(h), _square(o))
+                for h, o in zip(layer.hidden.split(sizes, 2), part.split(sizes, 2), strict=True)
+            )
+            for layer, part in zip(layers, outer.unbind(), strict=True)
+        ]
+    kernels = linear.unflatten(3, (SPAN, SPAN)).unbind()
+    return [MixedKernels(*both) for both in zip(kernels, dense, strict=True)]
 
 
 def _square(kernel: Tensor) -> Tensor:
@@ -113,20 +144,36 @@ def _square(kernel: Tensor) -> Tensor:
     return kernel.unflatten(2, (side, side))
 
 
-def _as_3x3(kernel: Tensor) -> Tensor:
-    """(C', C, 1 or 9) -> (C', C, 3, 3)."""
-    return _square(kernel) if kernel.shape[2] == 9 else F.pad(kernel[..., None], (1, 1, 1, 1))
-
-
 class Supernet(Network):
-    """The network of Figure 2 with a mixed operation at each searched place; 4,366,464 weights and 576 alpha."""
+    """The network of Figure 2 with a mixed operation at each searched place; 4,366,464 weights and 576 alpha.
 
-    def __init__(self, mixing: str = "kernel"):
+    `mixing` and `frugal` as in `MixedOperation`.
+    """
+
+    def __init__(self, mixing: str = "kernel", frugal: bool = False):
         def layers(part: str, _unit: int, _layer: int, in_channels: int, out_channels: int) -> nn.Module:
             names = HNU_OPERATIONS if part == "hnu" else FCM_OPERATIONS
-            return MixedOperation(names, in_channels, out_channels, mixing)
+            return MixedOperation(names, in_channels, out_channels, mixing, frugal)
 
         super().__init__(layers)
+        self.alike: dict[Any, list[MixedOperation]] = {}  # layers of one shape
+        for mixed in self.mixed() if mixing == "kernel" else ():
+            self.alike.setdefault((mixed.names, mixed.linear.shape), []).append(mixed)
+
+    @contextmanager
+    def _kernels_ready(self) -> Iterator[None]:
+        for layers in self.alike.values():
+            for layer, kernels in zip(layers, mixed_kernels(layers), strict=True):
+                layer.ready = kernels
+        try:
+            yield
+        finally:
+            for mixed in self.mixed():
+                mixed.ready = None
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        with self._kernels_ready():
+            return super().forward(degraded)
 
     def mixed(self) -> Iterator[MixedOperation]:
         """The 74 mixed operations in the order encoder, HNUs, decoder."""

@@ -21,32 +21,36 @@ from .progress import Progress
 from .runs import Stage, generator
 
 
-def train_classifier(stage: Stage, params: ClassifierParams, crops: Crops) -> tuple[Classifier, list[dict[str, Any]]]:
+class ClassifierTraining:
     """Clear against degraded, cross-entropy, Adam with a cosine; half of a batch is of each class."""
-    device = stage.run.device
-    classifier = Classifier(params.network).to(device)
-    optimizer = torch.optim.Adam(classifier.parameters(), lr=params.rate)
-    steps = params.steps_for(len(crops.pictures), crops.batch)
 
-    def step(index: int) -> dict[str, Any]:
-        pictures, labels = classifiers.samples(
-            *crops.at(index), params.negatives, generator(crops.seed, "samples", index)
-        )
-        logits = classifier(pictures.to(device))
-        loss = F.cross_entropy(logits, labels.to(device), label_smoothing=params.label_smoothing)
-        optimizer.param_groups[0]["lr"] = loop.cosine(index, steps, params.rate, 0.0)
-        optimizer.zero_grad()
+    def __init__(self, params: ClassifierParams, crops: Crops, device: torch.device):
+        self.params, self.crops, self.device = params, crops, device
+        self.classifier = Classifier(params.network).to(device)
+        self.optimizer = torch.optim.Adam(self.classifier.parameters(), lr=params.rate, fused=True)
+        self.steps = params.steps_for(len(crops.pictures), crops.batch)
+
+    def step(self, index: int) -> dict[str, Any]:
+        """One step; its record."""
+        drawn = generator(self.crops.seed, "samples", index)
+        pictures, labels = classifiers.samples(*self.crops.at(index), self.params.negatives, drawn)
+        logits = self.classifier(pictures.to(self.device))
+        loss = F.cross_entropy(logits, labels.to(self.device), label_smoothing=self.params.label_smoothing)
+        self.optimizer.param_groups[0]["lr"] = loop.cosine(index, self.steps, self.params.rate, 0.0)
+        self.optimizer.zero_grad()
         loss.backward()
-        norm = nn.utils.get_total_norm(p.grad for p in classifier.parameters())
+        norm = nn.utils.get_total_norm(p.grad for p in self.classifier.parameters())
         skipped = loop.not_finite(loss=loss, gradient=norm)
         if not skipped:
-            optimizer.step()
+            self.optimizer.step()
         accuracy = (logits.argmax(1).cpu() == labels).float().mean().item()
         return {"loss": loop.number(loss), "accuracy": accuracy, **skipped}
 
-    parts = {"classifier": classifier, "optimizer": optimizer}
-    history = loop.run(stage, steps, step, parts, lambda r: f"loss {r['loss']:.3f}", [crops])
-    return classifier.eval(), history
+    def run(self, stage: Stage) -> tuple[Classifier, list[dict[str, Any]]]:
+        """All steps, in the loop; the classifier, and a record for every step."""
+        parts = {"classifier": self.classifier, "optimizer": self.optimizer}
+        history = loop.run(stage, self.steps, self.step, parts, lambda r: f"loss {r['loss']:.3f}", [self.crops])
+        return self.classifier.eval(), history
 
 
 class Best:
@@ -90,15 +94,7 @@ def _optimizer(restorer: nn.Module, params: RetrainParams) -> torch.optim.Optimi
     return torch.optim.SGD(restorer.parameters(), momentum=params.momentum, **shared)
 
 
-def train_restorer(
-    stage: Stage,
-    params: RetrainParams,
-    restorer: nn.Module,
-    space: Space,
-    found: FoundLoss,
-    crops: Crops,
-    validation: Pictures,
-) -> tuple[Best, list[dict[str, Any]]]:
+class RestorerTraining:
     """Train `restorer` from its initial weights under the found loss; the best validation checkpoint is kept.
 
     Candidates come from the last fifth of the schedule, evenly spaced: while the rate is high the brightness of the
@@ -106,33 +102,53 @@ def train_restorer(
     candidate is the mean of the weights since that share of the steps was left (Izmailov et al. 2018), else the
     weights of its step.
     """
-    device = stage.run.device
-    optimizer = _optimizer(restorer, params)
-    steps = params.steps_for(len(crops.pictures), crops.batch)
-    first = int(0.8 * steps)
-    looks = {first + math.ceil((steps - first) * (k + 1) / params.validations) - 1 for k in range(params.validations)}
-    average = AveragedModel(restorer) if params.average else None
-    best = Best(average.module if average else restorer)
 
-    def step(index: int) -> dict[str, Any]:
-        degraded, clear = (x.to(device) for x in crops.at(index))
-        optimizer.param_groups[0]["lr"] = loop.cosine(index, steps, params.rate, params.final_rate)
-        optimizer.zero_grad()
-        loss = space(restorer(degraded), clear, found)
+    def __init__(
+        self,
+        params: RetrainParams,
+        restorer: nn.Module,
+        space: Space,
+        found: FoundLoss,
+        crops: Crops,
+        validation: Pictures,
+    ):
+        self.params, self.restorer, self.space, self.found = params, restorer, space, found
+        self.crops, self.validation = crops, validation
+        self.device = next(restorer.parameters()).device
+        self.optimizer = _optimizer(restorer, params)
+        self.steps = steps = params.steps_for(len(crops.pictures), crops.batch)
+        first, looks = int(0.8 * steps), params.validations
+        self.looks = {first + math.ceil((steps - first) * (k + 1) / looks) - 1 for k in range(looks)}
+        self.average = AveragedModel(restorer) if params.average else None
+        self.best = Best(self.average.module if self.average else restorer)
+        self.parts = {"restorer": restorer, "optimizer": self.optimizer, "best": self.best}
+        self.parts |= {"average": self.average} if self.average else {}
+
+    def step(self, index: int) -> dict[str, Any]:
+        """One step, and a look at the validation pictures where it is time for one; its record."""
+        degraded, clear = (x.to(self.device) for x in self.crops.at(index))
+        self.optimizer.param_groups[0]["lr"] = loop.cosine(index, self.steps, self.params.rate, self.params.final_rate)
+        self.optimizer.zero_grad()
+        loss = self.space(self.restorer(degraded), clear, self.found)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(restorer.parameters(), params.clip)
+        norm = nn.utils.clip_grad_norm_(self.restorer.parameters(), self.params.clip)
         skipped = loop.not_finite(loss=loss, gradient=norm)
         if not skipped:
-            optimizer.step()
-        if average and not skipped and index >= int((1 - params.average) * steps):
-            average.update_parameters(restorer)
+            self.optimizer.step()
+        if self.average and not skipped and index >= int((1 - self.params.average) * self.steps):
+            self.average.update_parameters(self.restorer)
         record: dict[str, Any] = {"loss": loop.number(loss), **skipped}
-        if index in looks:
-            record["validation_psnr"] = validation_psnr(best.network, validation)
-            best.offer(record["validation_psnr"], index)
+        if index in self.looks:
+            record["validation_psnr"] = validation_psnr(self.best.network, self.validation)
+            self.best.offer(record["validation_psnr"], index)
         return record
 
-    parts = {"restorer": restorer, "optimizer": optimizer, "best": best} | ({"average": average} if average else {})
-    history = loop.run(stage, steps, step, parts, lambda r: f"L_Q {r['loss']:.3f}{best.words()}", [crops])
-    restorer.load_state_dict(best.weights)
-    return best, history
+    def run(self, stage: Stage) -> tuple[Best, list[dict[str, Any]]]:
+        """All steps, in the loop; the best checkpoint, which the restorer then holds, and a record for every step."""
+
+        def note(record: dict[str, Any]) -> str:
+            return f"L_Q {record['loss']:.3f}{self.best.words()}"
+
+        history = loop.run(stage, self.steps, self.step, self.parts, note, [self.crops])
+        self.restorer.load_state_dict(self.best.weights)
+        return self.best, history

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from hbl_lib.classifier import CLASSES, CLEAR, Classifier, match_mean, samples, upper_loss
 from hbl_lib.errors import KitError
@@ -83,3 +84,17 @@ def test_the_upper_loss_is_the_cross_entropy_against_clear(rng):
         logits = classifier(restored)
         expected = torch.log1p(torch.exp(logits[:, 0] - logits[:, 1])).mean()
         torch.testing.assert_close(upper_loss(classifier, restored), expected)
+
+
+@pytest.mark.parametrize("network", ["resnet10", "resnet50"])
+def test_folding_batch_normalisations_changes_no_logit(network, rng):
+    torch.manual_seed(0)
+    classifier = Classifier(network).double().train()
+    for _ in range(2):
+        classifier(torch.rand(4, 3, 64, 64, generator=rng, dtype=torch.float64))  # statistics of its own
+    classifier.eval()
+    folded, pictures = classifier.folded(), torch.rand(2, 3, 64, 64, generator=rng, dtype=torch.float64)
+    torch.testing.assert_close(folded(pictures), classifier(pictures))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert not any(p.requires_grad for p in folded.parameters())
+    assert any(isinstance(module, nn.BatchNorm2d) for module in classifier.modules())

@@ -126,3 +126,29 @@ def test_real_data_sets_are_sound(name, count):
         pytest.skip(f"{SHARED / name} is not there; HBL_DATA names the folder of real pairs")
     found = soundness.check(SHARED / name)
     assert (len(pairs.listing(SHARED / name).pairs), len(found.pairs), found.problems) == (count, count, [])
+
+
+def test_a_step_finds_its_crops_cut_already(tmp_path, monkeypatch):
+    crops, cut = Crops(store(tmp_path, noise(3), noise(3)), 16, 0, "retrain"), []
+    original = Crops._cut
+    monkeypatch.setattr(Crops, "_cut", lambda self, step: cut.append(step) or original(self, step))
+    for step in range(4):
+        crops.at(step)
+    assert cut[:4] == [0, 1, 2, 3]  # each once, the next one ahead
+    crops.at(9)
+    crops.at(10)
+    assert cut.count(9) == cut.count(10) == 1
+
+
+def test_a_picture_that_breaks_while_it_is_cut_ahead_is_told_at_its_step(tmp_path, monkeypatch):
+    crops, original = Crops(store(tmp_path, noise(3), noise(3)), 16, 0, "retrain"), Crops._cut
+
+    def breaking(self, step):
+        if step == 1:
+            raise KitError("high.png: has changed")
+        return original(self, step)
+
+    monkeypatch.setattr(Crops, "_cut", breaking)
+    crops.at(0)
+    with pytest.raises(KitError, match=r"high\.png: has changed"):
+        crops.at(1)

@@ -31,15 +31,9 @@ def test_the_kept_weights_are_those_of_the_last_step_or_the_mean_of_the_last_ste
     try:
         with run.stage("04_retrain") as stage:
             restorer = Restorer(Genotype.published("llie_lol"))
-            training.train_restorer(
-                stage,
-                run.params.retrain,
-                restorer,
-                space,
-                FoundLoss.equal(space.trunk),
-                Crops(pictures, 64, 0, "retrain"),
-                pictures,
-            )
+            crops = Crops(pictures, 64, 0, "retrain")
+            found = FoundLoss.equal(space.trunk)
+            training.RestorerTraining(run.params.retrain, restorer, space, found, crops, pictures).run(stage)
     finally:
         hook.remove()
     assert len(after) == 4

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..errors import KitError
 from ..losses import FoundLoss, ms_ssim_index, ssim_index
-from ..perceptual import Trunk
+from ..perceptual import References, Trunk
 
 BRANCHES, CHANNELS = 10, 32
 REACH = 12  # pixels that an enhancement module's three unpadded 5x5 convolutions take from a side
@@ -79,14 +79,13 @@ class MBLLENSpace(nn.Module):
 
     def __init__(self, trunk: Trunk):
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self.references = trunk, References(trunk)
         self.register_buffer("scales", torch.ones(len(TERMS)))
 
     def raw(self, restored: Tensor, clear: Tensor) -> Tensor:
         """The terms before they are divided, (6,)."""
         layer = [self.trunk.groups[2][-1]]
-        with torch.no_grad():
-            (reference,) = self.trunk.features(clear, layer)
+        reference = self.references.of(clear, layer)[layer[0]].whole()
         (features,) = self.trunk.features(restored, layer)
         similar = (1 - ssim_index(restored, clear), 1 - ms_ssim_index(restored, clear))
         distances = ((restored - clear).abs().mean(), *similar, (features - reference).abs().mean())

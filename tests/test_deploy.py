@@ -1,0 +1,58 @@
+"""The folded network and the network in strips give what the plain network gives."""
+
+import pytest
+import torch
+
+from hbl_lib import strips
+from hbl_lib.genotype import Genotype
+from hbl_lib.restorer import Restorer
+
+GENOTYPES = {
+    **{task: Genotype.published(task) for task in ("llie_lol", "llie_mit", "sihr", "uie")},
+    **{name: Genotype.uniform(name) for name in ("1-C", "3-RC")},
+}
+
+
+def restorer(name, seed=0):
+    torch.manual_seed(seed)
+    return Restorer(GENOTYPES[name])
+
+
+@pytest.mark.parametrize("name", GENOTYPES)
+@pytest.mark.parametrize("size", [(17, 31), (48, 64)])
+def test_the_folded_network_is_the_network(name, size, rng):
+    plain = restorer(name).double()
+    pictures = torch.rand(2, 3, *size, generator=rng, dtype=torch.float64)
+    before = pictures.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(plain.deploy()(pictures), plain(pictures), rtol=0, atol=1e-11)
+    assert torch.equal(pictures, before)
+
+
+def test_folding_leaves_the_network_as_it_was_and_asks_for_no_gradients(rng):
+    plain = restorer("llie_lol")
+    before = [p.detach().clone() for p in plain.parameters()]
+    picture = torch.rand(1, 3, 16, 16, generator=rng)
+    assert not plain.deploy()(picture).requires_grad
+    assert all(torch.equal(p, b) and p.requires_grad for p, b in zip(plain.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("name", ["llie_lol", "uie"])
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize(("size", "rows"), [((150, 42), 32), ((97, 33), 4), ((64, 50), 64)])
+def test_strips_of_any_height_give_the_whole_picture(name, folded, size, rows, rng):
+    network = restorer(name).double()
+    network = network.deploy() if folded else network
+    picture = torch.rand(1, 3, *size, generator=rng, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(strips.restore(network, picture, rows), network(picture), rtol=0, atol=1e-11)
+
+
+def test_strips_of_the_widest_kernels_see_far_enough(rng):
+    """All layers 5-C, or, in the units, those that look furthest: nothing in the margin is cut too short."""
+    fcm = ("5-C",) * 9
+    torch.manual_seed(0)
+    network = Restorer(Genotype(fcm, (("3-2-DC",) * 8,) * 7, fcm)).double()
+    picture = torch.rand(1, 3, 120, 16, generator=rng, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(strips.restore(network, picture, 8), network(picture), rtol=0, atol=1e-11)
