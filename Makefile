@@ -10,7 +10,7 @@ SEED      ?= 0
 ifndef SEEDS
 override SEEDS := $(SEED)
 endif
-JOBS      ?= 1
+JOBS      ?= auto
 DEVICE    ?= auto
 RESULTS   ?= results
 OVERRIDES ?=
@@ -28,7 +28,7 @@ $(if $(UNKNOWN),$(error no setting $(UNKNOWN); there are: $(KNOWN)))
 SETTINGS = PROFILE TASKS DATA SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS METHODS
 $(foreach name,$(SETTINGS),$(eval export HBL_RUN_$(name) := $$(value $(name))))
 
-.PHONY: help reproduce tables test soak lint lab clean
+.PHONY: help reproduce tables test soak bench lint lab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -38,7 +38,9 @@ reproduce: $(READY)  ## run the chain (PROFILE= TASKS= ABLATIONS= DATA= METHODS=
 	  --seeds "$$HBL_RUN_SEEDS" --device "$$HBL_RUN_DEVICE" --results "$$HBL_RUN_RESULTS" \
 	  --overrides "$$HBL_RUN_OVERRIDES" --ablations "$$HBL_RUN_ABLATIONS" --methods "$$HBL_RUN_METHODS" \
 	  --jobs "$$HBL_RUN_JOBS"
-	@$(PYTHON) -m hbl_lib alone "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE" $(PYTHON) -m snakemake --cores "$$HBL_RUN_JOBS" \
+	@cores=$$($(PYTHON) -m hbl_lib jobs "$$HBL_RUN_JOBS" --profile "$$HBL_RUN_PROFILE" --device "$$HBL_RUN_DEVICE" \
+	    --overrides "$$HBL_RUN_OVERRIDES") && \
+	  $(PYTHON) -m hbl_lib alone "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE" $(PYTHON) -m snakemake --cores "$$cores" \
 	  --quiet rules --rerun-incomplete --nolock
 	@echo "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE/report.html"
 
@@ -52,6 +54,9 @@ test: $(READY)  ## run the tests
 soak: $(READY)  ## run the tests that take long: kills, rubbish, and load, many times over
 	@$(PYTHON) -m pytest -m soak -n 0 -s
 	@$(PYTHON) -m pytest tests/test_fuzz.py -n 0 --hypothesis-profile=soak
+
+bench: $(READY)  ## measure speed and memory against plain references (ten minutes; alone on the machine), into RESULTS
+	@$(PYTHON) -m benchmarks --out "$$HBL_RUN_RESULTS/bench"
 
 lint: $(READY)  ## check style and formatting, notebooks too
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .

@@ -71,8 +71,7 @@ def _check(arguments: argparse.Namespace) -> int:
         raise KitError(f"RESULTS {arguments.results!r}: choose a folder without <, >, {{, }} or line break in its path")
     if arguments.ablations not in ("", "0", "1"):
         raise KitError(f"ABLATIONS '{arguments.ablations}': 1 runs the ablations, 0 or nothing leaves them out")
-    if not arguments.jobs.isdecimal() or int(arguments.jobs) < 1:
-        raise KitError(f"JOBS '{arguments.jobs}': expected a whole number of at least 1")
+    config.jobs(arguments.jobs, threads=1, on_gpu=False)
     seeds = arguments.seeds.split()
     if not seeds or not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):
         raise KitError(f"SEEDS '{arguments.seeds}': expected whole numbers from 0 on, each once, separated by spaces")
@@ -110,6 +109,26 @@ def _check(arguments: argparse.Namespace) -> int:
                 overlap.require_unseen(run.data_root, config.located(params.task.unseen))
             splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
             data.require_large_enough(params, run.data_root, found)
+    return 0
+
+
+def _jobs(arguments: argparse.Namespace) -> int:
+    from . import runs
+
+    params = config.load(arguments.profile, "llie_lol", overrides=arguments.overrides)
+    on_gpu = runs.choose_device(arguments.device).type != "cpu"
+    say(str(config.jobs(arguments.jobs, params.threads, on_gpu)))
+    return 0
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from . import plan
+
+    a = arguments
+    if a.pairs is not None and a.pairs < 1:
+        raise KitError(f"--pairs {a.pairs}: expected a whole number of at least 1")
+    say("measuring a few steps of each stage; this takes some minutes")
+    say(plan.table(plan.plan(a.profile, a.task, a.data, a.device, a.overrides, a.pairs)))
     return 0
 
 
@@ -283,8 +302,15 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
     check.add_argument("--methods", default="", help="'name=folder ...', restored pictures to score")
     check.add_argument("--ablations", default="", help="1: check params/ablations.yaml too")
-    check.add_argument("--jobs", default="1", help="notebooks side by side (default: 1)")
+    check.add_argument("--jobs", default="auto", help="notebooks side by side (default: auto)")
     check.set_defaults(act=_check, replica="")
+    jobs = commands.add_parser("jobs", parents=[options], help="say how many notebooks run side by side")
+    jobs.add_argument("jobs", help="a number, or auto: as many as the cores have room for")
+    jobs.set_defaults(act=_jobs)
+    plan = commands.add_parser("plan", parents=[options], help="measure what a profile will cost on this machine")
+    plan.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
+    plan.add_argument("--pairs", type=int, help="count as if the data were so many pairs")
+    plan.set_defaults(act=_plan)
     alone = commands.add_parser("alone", help="run a command while no other one may, by a lock on a folder")
     alone.add_argument("folder", type=Path)
     alone.add_argument("command", nargs=argparse.REMAINDER)

@@ -53,7 +53,8 @@ def show(figure: Figure, alt: str, photographs: bool = False) -> Html:
     return Html(f'<img alt="{html.escape(alt, quote=True)}" src="data:image/{kind};base64,{data}">')
 
 
-def _panels(count: int, width: float = 4.2, height: float = 3.2) -> tuple[Figure, list[Any]]:
+def panels(count: int, width: float = 4.2, height: float = 3.2) -> tuple[Figure, list[Any]]:
+    """A figure with `count` plots side by side, each of that size in inches."""
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook", font_scale=0.85):
         figure = Figure(figsize=(width * count, height), layout="constrained")
         return figure, list(np.atleast_1d(figure.subplots(1, count)))
@@ -78,7 +79,7 @@ def pictures(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], labels
 
 def confusion(table: dict[str, list[list[int]]], classes: Sequence[str]) -> Figure:
     """Confusion tables of the classifier, one a kind of degraded picture."""
-    figure, axes = _panels(len(table), 3.4, 2.9)
+    figure, axes = panels(len(table), 3.4, 2.9)
     for axis, (kind, counts) in zip(axes, table.items(), strict=True):
         sns.heatmap(np.array(counts), annot=True, fmt="d", cmap="Blues", cbar=False, ax=axis, square=True)
         axis.set(title=kind, xlabel="predicted", ylabel="true")
@@ -95,7 +96,7 @@ def _over_steps(history: list[dict[str, Any]], key: str) -> np.ndarray:
 def loss_trajectory(history: list[dict[str, Any]], warmup: int) -> Figure:
     """All weights, their sum, the upper-level loss, and the size of the hypergradient, over the steps."""
     weights = pd.DataFrame([record["weights"] for record in history])
-    figure, axes = _panels(4, 4.0, 3.4)
+    figure, axes = panels(4, 4.0, 3.4)
     sns.lineplot(weights, ax=axes[0], palette=sns.color_palette("colorblind", len(TERMS)), linewidth=1.8)
     axes[0].set(title="weights", ylabel="weight")
     axes[0].legend(fontsize=7, ncols=2)
@@ -115,7 +116,7 @@ def loss_trajectory(history: list[dict[str, Any]], warmup: int) -> Figure:
 
 def layer_choices(choices: Sequence[Sequence[float]], layers: Sequence[int], groups: Sequence[Sequence[int]]) -> Figure:
     """The softmax over each group of trunk layers, the selected one in colour."""
-    figure, axes = _panels(len(groups), 2.8, 2.4)
+    figure, axes = panels(len(groups), 2.8, 2.4)
     for number, (axis, shares, group, chosen) in enumerate(zip(axes, choices, groups, layers, strict=True), 1):
         colors = ["#d55e00" if index == chosen else "#b0b0b0" for index in group]
         axis.bar([str(index) for index in group], shares, color=colors)
@@ -125,7 +126,7 @@ def layer_choices(choices: Sequence[Sequence[float]], layers: Sequence[int], gro
 
 def operation_shares(history: list[dict[str, Any]]) -> Figure:
     """Mean softmax(alpha) of every operation over the steps: HNUs and FCMs, and both losses."""
-    figure, axes = _panels(3, 4.6, 3.4)
+    figure, axes = panels(3, 4.6, 3.4)
     for axis, part, names in ((axes[0], "hnu", HNU_OPERATIONS), (axes[1], "fcm", FCM_OPERATIONS)):
         for name in names:
             dash = {"SC": ":", "1": "-", "3": "--", "5": "-"}["SC" if name == "SC" else name[0]]
@@ -144,7 +145,7 @@ def operation_shares(history: list[dict[str, Any]]) -> Figure:
 
 def alpha_moves(moved: Sequence[float]) -> Figure:
     """The largest change in each row of alpha: 9 encoder layers, 7 units of 8, 9 decoder layers."""
-    figure, (axis,) = _panels(1, 11, 2.4)
+    figure, (axis,) = panels(1, 11, 2.4)
     parts = ["encoder"] * FCM_LAYERS + ["HNU"] * UNITS * UNIT_LAYERS + ["decoder"] * FCM_LAYERS
     colors = {"encoder": "#56b4e9", "HNU": "#0072b2", "decoder": "#009e73"}
     axis.bar(range(len(moved)), moved, color=[colors[part] for part in parts])
@@ -192,7 +193,7 @@ def genotype(found: Genotype) -> Figure:
 
 def training_curve(history: list[dict[str, Any]]) -> Figure:
     """Training loss (smoothed and raw) and validation PSNR over the steps."""
-    figure, axes = _panels(2, 5, 3.2)
+    figure, axes = panels(2, 5, 3.2)
     losses = pd.Series(_over_steps(history, "loss"))
     axes[0].semilogy(losses, color="#b0b0b0", linewidth=0.7)
     axes[0].semilogy(losses.rolling(25, min_periods=1).mean(), color="#0072b2", linewidth=1.8)
@@ -205,7 +206,7 @@ def training_curve(history: list[dict[str, Any]]) -> Figure:
 
 def training_curves(histories: dict[str, list[dict[str, Any]]]) -> Figure:
     """Smoothed training losses over the steps, a line each; under losses of their own they don't compare."""
-    figure, (axis,) = _panels(1, 8, 3.6)
+    figure, (axis,) = panels(1, 8, 3.6)
     frame = pd.DataFrame({name: pd.Series(_over_steps(history, "loss")) for name, history in histories.items()})
     sns.lineplot(
         frame.rolling(25, min_periods=1).mean(), ax=axis, palette=sns.color_palette("colorblind", len(frame.T))

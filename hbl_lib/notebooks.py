@@ -43,7 +43,8 @@ def execute(notebook: Path, executed: Path, given: dict[str, str]) -> None:
             raise KitError(f"{notebook}: {name} '{value}': expected a whole number of at least 0")
         parameters[name] = int(value) if whole else value
     executed.parent.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(level="INFO", format="%(message)s")
+    whose = "/".join(filter(None, (given.get("task"), given.get("replica")))).replace("%", "%%")
+    logging.basicConfig(level="INFO", format=f"{whose}  %(message)s" if whose else "%(message)s")
     with tempfile.TemporaryDirectory(dir=_short()) as folder:
         try:
             papermill.execute_notebook(

@@ -285,3 +285,10 @@ def lpips_term(trunk: Trunk, download: bool = False, untrained: bool = True) -> 
     trunk = trunk if trunk.name == "untrained" else untrained_trunk()
     channels = [trunk.layers[tap - 1].out_channels for tap in UNTRAINED_TAPS]
     return LPIPS(trunk, UNTRAINED_TAPS, [torch.full((count,), 1 / count) for count in channels])
+
+
+def untrained_in_full_width() -> tuple[Trunk, LPIPS]:
+    """VGG-19 and LPIPS's AlexNet with untrained weights: what they cost does not hang on what they have learned."""
+    channels = (64, 192, 384, 256, 256)
+    lpips = alexnet_lpips("alex", alexnet(), [torch.full((count,), 1 / count) for count in channels])
+    return Trunk("vgg19", vgg19(), VGG19_GROUPS, IMAGENET_MEAN, IMAGENET_STD), lpips

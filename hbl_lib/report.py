@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import ablations, figures, files, manifest, metrics, paper, publish, tables
+from . import ablations, figures, files, manifest, metrics, paper, publish, speed, tables
 from .degradations import MODELS
 from .errors import KitError
 from .html import table_text
@@ -18,6 +18,7 @@ from .manifest import ABLATIONS, STAGES
 
 SEARCHED = "08_searched_results"
 SEARCHED_LINK = '<a href="#searched">Searched losses and architectures (Figures 7, 8)</a>'
+SPEED_LINK = '<a href="#speed">How fast</a>'
 TEMPLATE = """{% extends 'basic/index.html.j2' %}
 {% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}"""
 
@@ -191,12 +192,28 @@ def task_html(folder: Path, seeds: Sequence[str]) -> str:
     )
 
 
+def speed_html(results: Path) -> str:
+    """What the benchmarks measured."""
+    entries, path = speed.measured(results)
+    own = path != speed.REFERENCE
+    where = "bench/bench.json of these results" if own else "results/reference/bench/bench.json, committed with the kit"
+    alt = "Time and memory of a search iteration against the crop's side, and time of a mixed layer against the number "
+    alt += "of its candidates, for the published scheme (reference) and for the kit (ours), which grows more slowly"
+    return (
+        "<h2>How fast</h2><p>The kit's side against a reference written plainly, in turn in one run, medians: the "
+        "published scheme for the searches, the plain network and others for the restorer. Measured on "
+        f"{html.escape(speed.machines(entries))}; from {html.escape(where)}; <code>make bench</code> measures anew.</p>"
+        f"{table_text(speed.table(entries))}{figures.show(speed.scaling(entries), alt).text}"
+    )
+
+
 def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> Path:
     """Write results/PROFILE/report.html over the tasks that have run there; notebooks are those of the first seed."""
     from pygments.formatters import HtmlFormatter
 
     body = "".join(task_html(profile_folder / task, seeds) for task in tasks)
     body += f'<section id="searched">{notebook_html(profile_folder / f"{SEARCHED}.ipynb")}</section>'
+    body += f'<section id="speed">{speed_html(profile_folder.parent)}</section>'
     links = "".join(
         f'<a href="#{task}">{html.escape(paper.task_of(profile_folder / task).title)}</a>' for task in tasks
     )
@@ -211,7 +228,8 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
         "Hadamard-based Image Restoration</i>, IJCAI 2022, from pictures to tables. Each measured row links to "
         "the file that it comes from. First, PSNR and SSIM of every task, means over its test pictures. Protocol: "
         f"{html.escape(metrics.PROTOCOL)}.</p>"
-        f"{table_text(overview(profile_folder, tasks, seeds))}<nav>{links}{SEARCHED_LINK}</nav>{body}</body></html>\n"
+        f"{table_text(overview(profile_folder, tasks, seeds))}"
+        f"<nav>{links}{SEARCHED_LINK}{SPEED_LINK}</nav>{body}</body></html>\n"
     )
     path = profile_folder / "report.html"
     files.write_text(path, page)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def pictures(stage: Stage, *lists: str) -> Pictures:
 
 
 def crops(stage: Stage, section: str, crop: int, lists: tuple[str, ...], batch: int = 1) -> Crops:
+    """Crops of the named lists for a section of the parameters."""
     name = "/".join((section, *lists))
     return Crops(pictures(stage, *lists), crop, stage.run.params.seed, name, batch)
 
@@ -207,13 +208,7 @@ def evaluate(run: Run, methods: str = "") -> None:
         elsewhere = evaluation.restored_elsewhere(folders, test)
         stage.facts["methods"] = {name: files.checksums(folder) for name, folder in folders.items()}
         matrix = color_matrix.fit(pictures(stage, "train", "search"))
-        compared = {
-            "degraded": lambda _, degraded: degraded,
-            "color_matrix": lambda _, degraded: color_matrix.apply(matrix, degraded),
-            **{name: lambda _, degraded, of=method.restore: of(degraded) for name, method in CLASSICAL.items()},
-            **elsewhere,
-            "restored": lambda _, degraded: inference.restore(deployed, degraded),
-        }
+        compared = methods_compared(deployed, matrix, elsewhere)
         judged = evaluation.judge(stage, test, compared)
         facts = {
             "search": files.read_json(stage.need("03_architecture_search", "metrics.json"))["search"],
@@ -227,6 +222,19 @@ def evaluate(run: Run, methods: str = "") -> None:
             "crop_against_whole": _crop_against_whole(stage, deployed, test, judged, retrained["crop"]),
         }
         write_metrics(stage, len(test), facts)
+
+
+def methods_compared(
+    deployed: nn.Module, matrix: np.ndarray, elsewhere: Mapping[str, evaluation.Method]
+) -> dict[str, evaluation.Method]:
+    """The rows of Tables 2 to 4 that are measured on the test pictures, in their order."""
+    return {
+        "degraded": lambda _, degraded: degraded,
+        "color_matrix": lambda _, degraded: color_matrix.apply(matrix, degraded),
+        **{name: lambda _, degraded, of=method.restore: of(degraded) for name, method in CLASSICAL.items()},
+        **elsewhere,
+        "restored": lambda _, degraded: inference.restore(deployed, degraded),
+    }
 
 
 def _crop_against_whole(

@@ -81,7 +81,7 @@ def test_a_fault_of_the_data_is_one_message_and_nothing_is_written(tmp_path, cap
         (["--device", "gpu"], "device 'gpu' is not one of auto, cpu, cuda"),
         (["--tasks", "uie,sihr"], "TASKS 'uie,sihr': expected names of params/tasks, each once, separated by spaces"),
         (["--ablations", "yes"], "ABLATIONS 'yes': 1 runs the ablations, 0 or nothing leaves them out"),
-        (["--jobs", "two"], "JOBS 'two': expected a whole number of at least 1"),
+        (["--jobs", "two"], "JOBS 'two': expected a whole number of at least 1, or auto"),
         (["--results", "a{b}"], "RESULTS 'a{b}': choose a folder without <, >, {, }"),
     ],
 )

@@ -1,0 +1,175 @@
+"""python -m benchmarks [--out FOLDER]: measure everything, write bench.json, in at most ten minutes on two cores."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hbl_lib import config, files
+from hbl_lib.baselines.mbllen import MBLLEN
+from hbl_lib.baselines.unet import UNet
+from hbl_lib.progress import say
+
+from . import cases, measure
+from .cases import SIDES
+
+SIZE = 256
+PICTURE = (400, 600)  # of LOL
+SEEDS = range(5)
+# name: what ours may cost at most, as a share of the reference, or as a value where there is no reference
+TARGETS = {
+    "loss_search_iteration_time": 1 / 2.4,
+    "loss_search_iteration_time_perceptual": 1 / 1.8,
+    "loss_search_iteration_memory": 1 / 2.5,
+    "loss_search_iteration_memory_perceptual": 1 / 1.8,
+    "loss_search_iteration_memory_400": 1 / 3,
+    "architecture_search_iteration_time": 1 / 2,
+    "hypergradient_error": 1e-4,
+    "restorer_vs_convolutions": 1.35,
+    "restorer_vs_plain": 0.7,
+    "loader_share": 0.05,
+    "restore_12mp_memory_mb": 2000.0,
+}
+Entry = dict[str, Any]
+
+
+def entry(name: str, ours: float, reference: float | None, unit: str, of_value: bool = False, **more: Any) -> Entry:
+    """An entry of bench.json; `of_value`: the target is of ours itself, not of its ratio to the reference."""
+    ratio = ours / reference if reference else None
+    target = TARGETS.get(next((known for known in (name, name.rpartition("_")[0]) if known in TARGETS), ""))
+    met = None if target is None else bool((ours if of_value else ratio) <= target)
+    found = {"name": name, "ours": ours, "reference": reference, "ratio": ratio, "unit": unit, "target": target}
+    found |= {"of_value": of_value, "met": met, **more, "machine": measure.machine()}
+    compared = "" if ratio is None else f", reference {reference:.4g}, ratio {ratio:.3f}"
+    wanted = "" if target is None else f" (at most {target:.3g}: {'met' if met else 'missed'})"
+    say(f"{name}: {ours:.4g} {unit}{compared}{wanted}")
+    return found
+
+
+def iterations() -> list[Entry]:
+    """Time of the searches' iterations."""
+    found = []
+    for name, perceptual in (("loss_search_iteration_time", False), ("loss_search_iteration_time_perceptual", True)):
+        took = measure.in_turn({side: cases.loss_search(side, SIZE, perceptual) for side in SIDES})
+        found.append(entry(name, took["ours"], took["reference"], "s"))
+    took = measure.in_turn({side: cases.architecture_search(side, SIZE) for side in SIDES})
+    return [*found, entry("architecture_search_iteration_time", took["ours"], took["reference"], "s")]
+
+
+def memory() -> list[Entry]:
+    """Memory of the searches' iterations, each side in a fresh process."""
+    found = []
+    for case, size, suffix in (
+        ("loss_search", SIZE, ""),
+        ("loss_search_perceptual", SIZE, "_perceptual"),
+        ("loss_search", 400, "_400"),
+    ):
+        took = {side: measure.fresh(case, side, size)["memory_mb"] for side in SIDES}
+        found.append(entry(f"loss_search_iteration_memory{suffix}", took["ours"], took["reference"], "MB"))
+    return found
+
+
+def hypergradient() -> list[Entry]:
+    """Errors of the hypergradient, the median over seeds."""
+    errors = [cases.hypergradient_errors(seed) for seed in SEEDS]
+    middle = {side: statistics.median(e[side] for e in errors) for side in SIDES}
+    return [entry("hypergradient_error", middle["ours"], middle["reference"], "relative", True, errors=errors)]
+
+
+@torch.no_grad()
+def restorer() -> list[Entry]:
+    """The folded network against its convolutions alone, the plain network, MBLLEN and U-Net."""
+    torch.manual_seed(0)
+    picture, plain = torch.rand(1, 3, *PICTURE, device=measure.device()), cases.lol_restorer()
+    deployed, convolutions = plain.deploy(), cases.Convolutions(plain, picture)
+    others = {"plain": plain, "mbllen": MBLLEN(), "unet": UNet()}
+    others = {name: network.to(measure.device()).eval() for name, network in others.items()}
+    sides = {name: functools.partial(network, picture) for name, network in others.items()}
+    sides |= {"ours": functools.partial(deployed, picture)} | convolutions.sides()
+    took = measure.in_turn(sides)
+    took["convolutions"] = convolutions.total(took)
+    names = ("convolutions", "plain", "mbllen", "unet")
+    return [entry(f"restorer_vs_{name}", took["ours"], took[name], "s") for name in names]
+
+
+def loader() -> list[Entry]:
+    """The share of a step that waits for its crops, the larger of loss search and retraining."""
+    found = []
+    for profile in config.names("profiles"):
+        shares = {}
+        for stage, (step, crops) in cases.loader_steps(profile, time.perf_counter).items():
+            step()
+            steps, waited = [], []
+            for _ in range(measure.REPEATS):
+                crops.waited = 0.0
+                steps.append(measure.seconds(step))
+                waited.append(crops.waited)
+            shares[stage] = statistics.median(waited) / statistics.median(steps)
+        found.append(entry(f"loader_share_{profile}", max(shares.values()), None, "of a step", True, shares=shares))
+    return found
+
+
+def large() -> list[Entry]:
+    """Peak of the process that restores 12 megapixels."""
+    took = {side: measure.fresh("restore_12mp", side, 0)["whole_mb"] for side in SIDES}
+    return [entry("restore_12mp_memory_mb", took["ours"], took["reference"], "MB", True)]
+
+
+def scaling() -> list[Entry]:
+    """Time and memory against the picture's size, and time against the number of candidates."""
+    found = []
+    for size in (128, 192, 256, 384, 512):
+        took = {side: measure.fresh("loss_search", side, size) for side in SIDES}
+        for key, unit in (("seconds", "s"), ("memory_mb", "MB")):
+            values = (took[side][key] for side in SIDES)
+            found.append(entry(f"scaling_size_{key}_{size}", *values, unit, x=size))
+    for count in range(1, 10):
+        took = measure.in_turn({side: cases.mixed_layer(side, count) for side in SIDES})
+        found.append(entry(f"scaling_operations_seconds_{count}", took["ours"], took["reference"], "s", x=count))
+    return found
+
+
+def one(case: str, side: str, size: int) -> None:
+    """A side of a case in this process: memory, and seconds of a step, as a line of JSON."""
+    step = cases.FRESH[case](side, size)
+    large = case == "restore_12mp"
+    memory_mb = measure.peak(step, above=not large)
+    if large:
+        say(json.dumps({"whole_mb": memory_mb}))
+    else:
+        again = measure.peak(step)  # momentum is there from the second step on
+        fastest = min(measure.seconds(step) for _ in range(2))
+        say(json.dumps({"memory_mb": max(memory_mb, again), "seconds": fastest}))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--out", type=Path, default=measure.ROOT / "results/bench", help="folder for bench.json")
+    parser.add_argument(
+        "--only", default="", help="iterations, memory, hypergradient, restorer, loader, large, scaling"
+    )
+    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.words[:1] == ["one"]:
+        one(arguments.words[1], arguments.words[2], int(arguments.words[3]))
+        return 0
+    parts = {part.__name__: part for part in (iterations, memory, hypergradient, restorer, loader, large, scaling)}
+    chosen = arguments.only.split() or list(parts)
+    began, found = time.monotonic(), []
+    for name in chosen:
+        found += parts[name]()
+    files.write_json(arguments.out / "bench.json", found)
+    say(f"{time.monotonic() - began:.0f} s; {arguments.out / 'bench.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

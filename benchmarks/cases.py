@@ -1,0 +1,256 @@
+"""What is measured: the kit's side and the reference's, on the same pictures, weights and terms."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hbl_lib import bilevel, config, images, inference, perceptual, training
+from hbl_lib.classifier import Classifier, upper_loss
+from hbl_lib.data import Crops, Pictures
+from hbl_lib.genotype import Genotype
+from hbl_lib.losses import PIXEL_TERMS, FoundLoss, LossSpace
+from hbl_lib.operations import HNU_OPERATIONS
+from hbl_lib.pairs import Pair
+from hbl_lib.perceptual import IMAGENET_MEAN, IMAGENET_STD, Trunk
+from hbl_lib.restorer import Restorer
+from hbl_lib.search import ArchitectureSearch, LossSearch
+from hbl_lib.supernet import MixedOperation, Supernet
+
+from . import published
+from .measure import device
+
+SIDES = ("ours", "reference")
+RATE = 5e-4
+SIDE = 640  # of the pictures that crops are cut from
+Step = Callable[[], object]
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()
+
+
+@functools.cache
+def pictures() -> Pictures:
+    """Four pairs of smooth noise, the degraded one a third as bright; what is measured does not hang on the content."""
+    root, drawn, pairs = Path(_folder().name), np.random.default_rng(0), []
+    for index in range(4):
+        coarse = torch.from_numpy(drawn.random((1, 3, 40, 40), np.float32))
+        clear = F.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic").clamp(0, 1)
+        pairs.append(Pair(f"low/{index}.png", f"high/{index}.png", str(index)))
+        images.write(root / pairs[-1].clear, images.to_picture(clear))
+        images.write(root / pairs[-1].degraded, images.to_picture(clear * 0.3))
+    return Pictures(root, pairs)
+
+
+def crops(size: int, name: str, batch: int = 1) -> Crops:
+    return Crops(pictures(), size, 0, name, batch)
+
+
+class PixelSpace(nn.Module):
+    """The loss space without its perceptual terms."""
+
+    weighed, groups = PIXEL_TERMS, ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = Trunk("none", [nn.Identity()], (), IMAGENET_MEAN, IMAGENET_STD)
+
+    def values(self, restored: Tensor, clear: Tensor) -> Tensor:
+        return published.pixel_values(restored, clear)
+
+    def coefficients(self, weights: Tensor, _shares: Sequence[Tensor]) -> Tensor:
+        return weights
+
+    def forward(self, restored: Tensor, clear: Tensor, _found: FoundLoss) -> Tensor:
+        return self.values(restored, clear).sum()
+
+
+def whole_space() -> LossSpace:
+    """The space over VGG-19 and AlexNet in full width, untrained."""
+    return LossSpace(*perceptual.untrained_in_full_width()).to(device())
+
+
+def search_params() -> config.LossSearchParams:
+    return config.load("paper", "llie_lol").loss_search.model_copy(update={"epochs": None, "steps": 1000})
+
+
+def loss_search(side: str, size: int, perceptual_terms: bool) -> Step:
+    """One iteration, one beta step and one weight step, at (1, 3, size, size)."""
+    train, held_out = crops(size, "train"), crops(size, "held out")
+    space = whole_space() if perceptual_terms else PixelSpace()
+    torch.manual_seed(0)
+    judge = Classifier("resnet50").eval().requires_grad_(False).to(device())
+    if side == "ours":
+        search = LossSearch(search_params(), Supernet(frugal=True).to(device()), space, judge, train, held_out)
+        return lambda: search.step(_next(search))
+    values = published.all_values(space.trunk, space.lpips) if perceptual_terms else published.pixel_values
+    count = len(space.names) if perceptual_terms else len(PIXEL_TERMS)
+    scheme = published.LossSearch(published.supernet().to(device()), values, count, judge, RATE)
+    return lambda: scheme.step(*_pair(train, scheme), held_out.at(_next(scheme))[0].to(device()))
+
+
+def _next(owner: object) -> int:
+    """Counts the calls of an owner: the index of its next step."""
+    owner.taken = getattr(owner, "taken", -1) + 1  # type: ignore[attr-defined]
+    return owner.taken  # type: ignore[attr-defined]
+
+
+def _pair(shown: Crops, owner: object) -> list[Tensor]:
+    return [x.to(device()) for x in shown.at(getattr(owner, "taken", -1) + 1)]
+
+
+def architecture_search(side: str, size: int) -> Step:
+    """One iteration, one alpha step and one weight step, pixel terms alone."""
+    train, held_out, space = crops(size, "train"), crops(size, "held out"), PixelSpace()
+    torch.manual_seed(0)
+    if side == "ours":
+        params = config.load("paper", "llie_lol").architecture_search
+        params = params.model_copy(update={"epochs": None, "steps": 1000})
+        found = FoundLoss.equal(space.trunk)
+        search = ArchitectureSearch(params, Supernet().to(device()), space, found, train, held_out)
+        return lambda: search.step(_next(search))
+    beta = torch.ones(len(PIXEL_TERMS), device=device())
+    scheme = published.ArchitectureSearch(published.supernet().to(device()), published.pixel_values, beta, RATE)
+
+    def step() -> None:
+        index = _next(scheme)
+        scheme.step(*([x.to(device()) for x in shown.at(index)] for shown in (train, held_out)))
+
+    return step
+
+
+def hypergradient_errors(seed: int, size: int = 64) -> dict[str, float]:
+    """Relative errors in float32 against double backward in float64: the kit's, and the published scheme's."""
+    torch.manual_seed(seed)
+    clear, unseen = torch.rand(2, 1, 3, size, size)
+    plain, judge = Supernet(), Classifier("resnet10").eval().requires_grad_(False)
+    for alpha in plain.alphas():
+        alpha.requires_grad_(False)
+    space, found = perceptual.untrained_trunk(), {}
+    space = LossSpace(space, perceptual.lpips_term(space))
+
+    def estimate(method: str) -> Tensor:
+        weights = {name: p for name, p in plain.named_parameters() if p.requires_grad}
+        to = next(iter(weights.values())).dtype
+        values = bilevel.at_weights(plain, lambda y: space.values(y, clear.to(to)), 0.3 * clear.to(to))
+        upper = bilevel.at_weights(plain, lambda y: upper_loss(judge, y), 0.3 * unseen.to(to))
+        coefficients = torch.ones(len(space.names), dtype=to)
+        return bilevel.METHODS[method](values, coefficients, upper, weights, RATE).coefficients.double()
+
+    found = {name: estimate(method) for name, method in zip(SIDES, ("exact", "finite_difference"), strict=True)}
+    for module in (plain, judge, space):
+        module.double()
+    truth = estimate("double_backward")
+    return {name: ((value - truth).norm() / truth.norm()).item() for name, value in found.items()}
+
+
+def lol_restorer() -> Restorer:
+    torch.manual_seed(0)
+    return Restorer(Genotype.published("llie_lol")).to(device())
+
+
+class Convolutions:
+    """Every convolution that a network calls on a picture, to be run alone in either memory format."""
+
+    def __init__(self, network: nn.Module, picture: Tensor):
+        self.counts: dict[tuple, int] = {}
+        self.calls: dict[tuple, tuple[Callable[..., Tensor], tuple, dict]] = {}
+        originals = {name: getattr(F, name) for name in ("conv2d", "conv_transpose2d")}
+        try:
+            for name, function in originals.items():
+                setattr(F, name, functools.partial(self._noted, function))
+            with torch.no_grad():
+                network(picture)
+        finally:
+            for name, function in originals.items():
+                setattr(F, name, function)
+
+    def _noted(
+        self, function: Callable[..., Tensor], x: Tensor, weight: Tensor, *rest: object, **named: object
+    ) -> Tensor:
+        key = (function.__name__, tuple(x.shape), tuple(weight.shape), repr(rest), repr(sorted(named.items())))
+        self.counts[key] = self.counts.get(key, 0) + 1
+        self.calls.setdefault(key, (function, (x.detach().clone(), weight.detach().clone(), *rest), named))
+        return function(x, weight, *rest, **named)
+
+    def sides(self) -> dict[tuple, Step]:
+        """{(key, format): the convolution alone}."""
+        found = {}
+        for key, (function, (x, weight, *rest), named) in self.calls.items():
+            for form in (torch.contiguous_format, torch.channels_last):
+                ready = x.contiguous(memory_format=form), weight.contiguous(memory_format=form)
+                found[key, form] = functools.partial(function, *ready, *rest, **named)
+        return found
+
+    def total(self, seconds: dict) -> float:
+        """Their summed time, each in its better format."""
+        forms = (torch.contiguous_format, torch.channels_last)
+        return sum(n * min(seconds[key, form] for form in forms) for key, n in self.counts.items())
+
+
+class Waiting:
+    """Crops whose waiting time is counted."""
+
+    def __init__(self, shown: Crops, clock: Callable[[], float]):
+        self.shown, self.clock, self.waited = shown, clock, 0.0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.shown, name)
+
+    def at(self, index: int) -> tuple[Tensor, Tensor]:
+        began = self.clock()
+        batch = self.shown.at(index)
+        self.waited += self.clock() - began
+        return batch
+
+
+def loader_steps(profile: str, clock: Callable[[], float]) -> dict[str, tuple[Step, Waiting]]:
+    """{stage: (a step of its loop, its crops)}: loss search and retraining as the profile has them."""
+    params, space = config.load(profile, "llie_lol"), PixelSpace()
+    found, steps = FoundLoss.equal(space.trunk), {"epochs": None, "steps": 1000}
+    searching = params.loss_search.model_copy(update={**steps, "warmup": 0})
+    training_ = params.retrain.model_copy(update={**steps, "average": 0.0})
+    train = Waiting(crops(searching.crop, "train"), clock)
+    judge = Classifier(params.classifier.network).eval().requires_grad_(False).to(device())
+    network = Supernet(frugal=True).to(device())
+    search = LossSearch(searching, network, space, judge, train, crops(searching.crop, "held out"))
+    shown = Waiting(crops(training_.crop, "retrain", training_.batch), clock)
+    retraining = training.RestorerTraining(training_, lol_restorer(), space, found, shown, pictures())
+    return {
+        "loss_search": (lambda: search.step(_next(search)), train),
+        "retrain": (lambda: retraining.step(_next(retraining)), shown),
+    }
+
+
+def restore_12mp(side: str) -> Step:
+    """A picture of 4000x3000 through the folded network: as `restore` does it, or whole."""
+    picture = np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), dtype=np.uint8)
+    network = lol_restorer().deploy()
+    if side == "ours":
+        return lambda: inference.restore(network, picture)
+    return lambda: images.to_picture(network(images.to_tensor(picture).to(device())))
+
+
+def mixed_layer(side: str, count: int, size: int = 64) -> Step:
+    """Forward and backward through one layer of 32 channels with the first `count` candidates."""
+    names = HNU_OPERATIONS[:count]
+    torch.manual_seed(0)
+    layer = MixedOperation(names, 32, 32) if side == "ours" else published.MixedFeatures(names, 32, 32)
+    layer, x = layer.to(device()), torch.rand(1, 32, size, size, device=device(), requires_grad=True)
+    return lambda: layer(x).sum().backward()
+
+
+FRESH: dict[str, Callable[[str, int], Step]] = {
+    "loss_search": functools.partial(loss_search, perceptual_terms=False),
+    "loss_search_perceptual": functools.partial(loss_search, perceptual_terms=True),
+    "restore_12mp": lambda side, _size: restore_12mp(side),
+}

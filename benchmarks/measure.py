@@ -1,0 +1,84 @@
+"""Measuring: both sides in turn in one process, and memory in a fresh process for each side."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parent.parent
+REPEATS = 7
+
+
+def device() -> torch.device:
+    """The GPU, where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def machine() -> str:
+    """What was measured on."""
+    from hbl_lib.runs import describe_device
+
+    return f"{describe_device(device())}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """What one call takes, to its end on the device."""
+    _finish()
+    began = time.perf_counter()
+    work()
+    _finish()
+    return time.perf_counter() - began
+
+
+def _finish() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def in_turn(sides: Mapping[str, Callable[[], object]], repeats: int = REPEATS, warmup: int = 1) -> dict[str, float]:
+    """{side: median seconds}; in each round every side runs once, so that a slow moment meets them all."""
+    for _ in range(warmup):
+        for work in sides.values():
+            work()
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, work in sides.items():
+            taken[name].append(seconds(work))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def resident(key: str) -> float:
+    """VmRSS or VmHWM (the peak) of this process, in MB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"no {key} in /proc/self/status")
+
+
+def peak(work: Callable[[], object], above: bool = True) -> float:
+    """MB that `work` takes at its peak, above what the process (on a GPU: its tensors) held before, or in all."""
+    if torch.cuda.is_available():
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        work()
+        return (torch.cuda.max_memory_allocated() - (before if above else 0)) / 2**20
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    work()
+    return resident("VmHWM") - (before if above else 0)
+
+
+def fresh(case: str, side: str, size: int) -> dict[str, float]:
+    """What `python -m benchmarks one CASE SIDE SIZE` measures in a process of its own."""
+    words = [sys.executable, "-m", "benchmarks", "one", case, side, str(size)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words[1:])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])

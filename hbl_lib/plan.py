@@ -1,0 +1,204 @@
+"""What a profile will cost on the device at hand: a few steps of each stage, measured, times their number."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from . import evaluation, inference, perceptual, runs, stages
+from .baselines import color_matrix
+from .classifier import Classifier
+from .errors import KitError
+from .genotype import Genotype
+from .losses import FoundLoss, LossSpace, published_weights
+from .restorer import Restorer
+from .runs import Run, Stage
+from .search import ArchitectureSearch, LossSearch
+from .supernet import Supernet
+from .training import ClassifierTraining, RestorerTraining
+
+LOOK_S = 12.0  # how long steps of a kind are measured, beyond two to warm up; at least three
+STAGES = ("00_data", "01_classifier", "02_loss_search", "03_architecture_search", "04_retrain", "05_evaluate")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage will take; without what starting a process and a notebook takes."""
+
+    stage: str
+    steps: int  # of its loop; of 05_evaluate pictures, of 00_data pairs
+    seconds: float
+    memory_mb: float  # peak of the process; on a GPU, of its tensors
+
+    @property
+    def per_step(self) -> float:
+        return self.seconds / max(1, self.steps)
+
+
+def _mean_seconds(step: Callable[[int], object], indices: range) -> float:
+    """Mean time of a step, after two; of as many of the `indices` as the time allows."""
+    if not indices:
+        return 0.0
+    taken: list[float] = []
+    for done in range(2 + max(3, len(indices))):
+        began = time.perf_counter()
+        step(indices[done % len(indices)])
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - began)
+        if len(taken) >= 5 and sum(taken[2:]) >= LOOK_S:
+            break
+    return sum(taken[2:]) / len(taken[2:])
+
+
+def _space(run: Run) -> LossSpace:
+    """The stages' own space; where they would stop for want of weights, one that costs as much."""
+    try:
+        return stages.loss_space(run)
+    except KitError:
+        return LossSpace(*perceptual.untrained_in_full_width()).to(run.device)
+
+
+def _searching(search: LossSearch | ArchitectureSearch, scale: float) -> tuple[int, float]:
+    """Steps, and seconds in all: those in which the upper level rests cost less."""
+    steps = _scaled(search.steps, search.params.epochs, scale)
+    resting = min(search.params.warmup, steps)
+    moving = _mean_seconds(search.step, range(search.params.warmup, search.steps))
+    return steps, resting * _mean_seconds(search.step, range(search.params.warmup)) + (steps - resting) * moving
+
+
+def _scaled(steps: int, epochs: int | None, scale: float) -> int:
+    """Epochs grow with the number of pictures, steps don't."""
+    return steps if epochs is None else round(steps * scale)
+
+
+def _evaluation(stage: Stage, restorer: Restorer) -> float:
+    """Seconds for one test picture under all methods."""
+    test, matrix = stages.pictures(stage, "test"), color_matrix.fit(stages.pictures(stage, "train", "search"))
+    test.pairs = test.pairs[:1]
+    compared = stages.methods_compared(restorer.deploy(), matrix, {})
+    evaluation.judge(stage, test, compared)
+    began = time.perf_counter()
+    judged = evaluation.judge(stage, test, compared)
+    evaluation.protocols(stage, test, judged)
+    return time.perf_counter() - began
+
+
+def _stage_cost(name: str, run: Run, scale: float) -> Cost:
+    """In a process of its own, so that memory is the stage's."""
+    params, device = run.params, run.device
+    steps, seconds = 0, 0.0
+    if name == "00_data":
+        began = time.perf_counter()
+        stages.data(run)
+        steps = round(sum(map(len, _lists(run).values())) * scale)
+        seconds = (time.perf_counter() - began) * scale
+        return Cost(name, steps, seconds, _peak())
+    with run.stage(name) as stage:
+        task = params.task.name if published_weights(params.task.name) else "llie_lol"
+        if name == "01_classifier":
+            shown = stages.crops(
+                stage, "classifier", params.classifier.crop, ("train", "search"), params.classifier.batch // 2
+            )
+            training = ClassifierTraining(params.classifier, shown, device)
+            steps = _scaled(training.steps, params.classifier.epochs, scale)
+            seconds = steps * _mean_seconds(training.step, range(training.steps))
+        elif name in ("02_loss_search", "03_architecture_search"):
+            own = params.loss_search if name == "02_loss_search" else params.architecture_search
+            crops = [stages.crops(stage, name[3:], own.crop, (part,)) for part in ("train", "search")]
+            space = _space(run)
+            if params.search == "here" and name == "02_loss_search":
+                judge = Classifier(params.classifier.network).eval().requires_grad_(False).to(device)
+                network = Supernet(frugal=True).to(device)
+                steps, seconds = _searching(LossSearch(own, network, space, judge, *crops), scale)
+            elif params.search == "here":
+                supernet, found = Supernet(own.mixing).to(device), FoundLoss.equal(space.trunk)
+                steps, seconds = _searching(ArchitectureSearch(own, supernet, space, found, *crops), scale)
+        else:
+            restorer = Restorer(Genotype.published(task)).to(device)
+            if name == "04_retrain":
+                shown = stages.crops(stage, "retrain", params.retrain.crop, ("train", "search"), params.retrain.batch)
+                space, validation = _space(run), stages.pictures(stage, "validation")
+                found = FoundLoss.equal(space.trunk)
+                training = RestorerTraining(params.retrain, restorer, space, found, shown, validation)
+                training.looks = set()
+                steps = _scaled(training.steps, params.retrain.epochs, scale)
+                seconds = steps * _mean_seconds(training.step, range(training.steps))
+                began = time.perf_counter()
+                inference.restore(restorer, validation.pictures(0)[0])
+                seconds += (time.perf_counter() - began) * len(validation) * scale * params.retrain.validations
+            else:
+                steps = round(len(stages.pictures(stage, "test")) * scale)
+                seconds = steps * _evaluation(stage, restorer)
+    return Cost(name, steps, seconds, _peak())
+
+
+def _lists(run: Run) -> dict[str, list]:
+    from . import splits
+
+    return splits.read(run.folder / "00_data/splits.json")
+
+
+def _peak() -> float:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status")
+    if status.is_file():  # where there is none, as on macOS: in bytes
+        return (
+            next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 2**10
+        )
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def plan(
+    profile: str,
+    task: str,
+    data: str = "",
+    device: str = "auto",
+    overrides: str = "",
+    pairs: int | None = None,
+) -> list[Cost]:
+    """The cost of every stage, on the task's data or the folder `data`, as if it were `pairs` pairs where given.
+
+    The loss is taken with all its terms, the architecture as published: what is found may be cheaper.
+    """
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        run = runs.open_run(profile, task, 0, data, device, folder, overrides)
+        scale = 1.0
+        for name in STAGES:
+            spawning = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, mp_context=spawning) as process:
+                found.append(process.submit(_stage_cost, name, run, scale).result())
+            if name == "00_data" and pairs:
+                scale = pairs / sum(map(len, _lists(run).values()))
+    return found
+
+
+def words(seconds: float) -> str:
+    """A time for people."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def table(costs: list[Cost]) -> str:
+    """The costs as lines of text."""
+    rows = [("stage", "steps", "s a step", "time", "memory")]
+    rows += [(c.stage, f"{c.steps:,}", f"{c.per_step:.3f}", words(c.seconds), f"{c.memory_mb:,.0f} MB") for c in costs]
+    whole = sum(cost.seconds for cost in costs)
+    rows.append(("all", "", "", words(whole), f"{max(cost.memory_mb for cost in costs):,.0f} MB"))
+    wide = [max(len(row[k]) for row in rows) for k in range(5)]
+    return "\n".join(
+        "  ".join(f"{text:>{w}}" if k else f"{text:{w}}" for k, (text, w) in enumerate(zip(row, wide, strict=True)))
+        for row in rows
+    )
