@@ -18,9 +18,10 @@ from torch.nn import functional as F
 from hbl_lib import losses, operations
 from hbl_lib.classifier import Classifier
 from hbl_lib.losses import PIXEL_TERMS
-from hbl_lib.network import Network
+from hbl_lib.network import Network, pad_to_multiple
 from hbl_lib.operations import FCM_OPERATIONS, HNU_OPERATIONS
 from hbl_lib.perceptual import LPIPS, Trunk
+from hbl_lib.restorer import Restorer
 
 RADIUS = 0.01
 Values = Callable[[Tensor, Tensor], Tensor]  # restored, clear -> the lower level's l_i
@@ -68,6 +69,14 @@ def all_values(trunk: Trunk, lpips: LPIPS) -> Values:
         return torch.stack([*pixel_values(restored, clear), perceptual, *distances])
 
     return values
+
+
+class PlainRestorer(Restorer):
+    """The discrete network as it stands in the authors' code: torch's default memory format, nothing folded."""
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        half, quarter = self.encoder(pad_to_multiple(degraded))
+        return self.decoder(self.units(quarter), half, quarter)[..., : degraded.shape[-2], : degraded.shape[-1]]
 
 
 class LossSearch:

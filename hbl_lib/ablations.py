@@ -228,7 +228,7 @@ def _searched(stage: Stage, chosen: Member, space: Space) -> tuple[FoundLoss, nn
     judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
     train, held_out = (stages.crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
     together = chosen.architecture == "synchronous"
-    network = Supernet(frugal=True).to(run.device) if together else _network(stage, chosen, None)
+    network = Supernet().to(run.device) if together else _network(stage, chosen, None)
     part, rate = stage.part("search"), run.params.architecture_search.alpha_rate if together else None
     found, history = search.LossSearch(params, network, space, judge, train, held_out, rate).run(part)
     files.write_json(stage.output("search/history.json"), history)

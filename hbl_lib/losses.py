@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import files, frugal
+from . import files
 from .errors import KitError, nearest
 from .perceptual import LPIPS, VGG19_GROUPS, References, Trunk
 
@@ -217,9 +217,9 @@ class LossSpace(nn.Module):
             known = self.references[0].of(clear, wanted)
             for index, features in self.trunk.stream(restored, wanted):
                 if index in layers:
-                    distances[index] = frugal.mean_squared_difference(features, *known[index])
+                    distances[index] = (features - known[index]).square().mean()
                 if index in taps:
-                    at_taps.append(self.lpips.at_tap(index, features, known[index].whole()))
+                    at_taps.append(self.lpips.at_tap(index, features, known[index]))
         if lpips and not shared:
             at_taps = [self.lpips.term(restored, clear, self.references[1])]
         whole = [torch.stack(at_taps).sum(0).mean()] if lpips else []

@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from . import weights
 from .errors import KitError
@@ -75,30 +74,19 @@ class Trunk(nn.Module):
         return [features for _, features in self.stream(x, wanted)]
 
 
-class Reference(NamedTuple):
-    """A clear picture's features at one layer: `features`, or ReLU(features) where `rectified`."""
-
-    features: Tensor
-    rectified: bool
-
-    def whole(self) -> Tensor:
-        return F.relu(self.features) if self.rectified else self.features
-
-
 class References:
     """Features of clear pictures over a trunk: computed once for a picture, without gradients, and kept for a while.
 
     A picture is known by its content, so that whatever shows it again finds it: the second pass of a search step, and
-    crops that repeat. Of a ReLU whose input is wanted too, only that input is kept. `room`: bytes kept at the most,
-    beyond the last picture's.
+    crops that repeat. `room`: bytes kept at the most, beyond the last picture's.
     """
 
     def __init__(self, trunk: Trunk, room: int = 2**27):
         self.trunk, self.room = trunk, room
         self.computed, self.found = 0, 0  # pictures, for the manifest
-        self._kept: dict[Any, dict[int, Reference]] = {}
+        self._kept: dict[Any, dict[int, Tensor]] = {}
 
-    def of(self, clear: Tensor, wanted: Sequence[int]) -> dict[int, Reference]:
+    def of(self, clear: Tensor, wanted: Sequence[int]) -> dict[int, Tensor]:
         """{index: features} of the layers `wanted` (ascending) for clear pictures (N, 3, H, W)."""
         content = hashlib.blake2b(clear.detach().cpu().contiguous().numpy(), digest_size=16).digest()
         key = (content, clear.shape, clear.dtype, clear.device, tuple(wanted))
@@ -107,24 +95,15 @@ class References:
             self._kept[key] = self._kept.pop(key)  # the newest is the last
         else:
             self.computed += 1
-            self._kept[key] = self._compute(clear, wanted)
+            with torch.no_grad():
+                self._kept[key] = dict(self.trunk.stream(clear, wanted))
             while len(self._kept) > 1 and sum(map(_bytes, self._kept.values())) > self.room:
                 del self._kept[next(iter(self._kept))]
         return self._kept[key]
 
-    @torch.no_grad()
-    def _compute(self, clear: Tensor, wanted: Sequence[int]) -> dict[int, Reference]:
-        kept: dict[int, Reference] = {}
-        for index, features in self.trunk.stream(clear, wanted):
-            if isinstance(self.trunk.layers[index], nn.ReLU) and index - 1 in kept:
-                kept[index] = Reference(kept[index - 1].features, rectified=True)
-            else:
-                kept[index] = Reference(features, rectified=False)
-        return kept
 
-
-def _bytes(references: dict[int, Reference]) -> int:
-    return sum(r.features.nbytes for r in references.values() if not r.rectified)
+def _bytes(features: dict[int, Tensor]) -> int:
+    return sum(part.nbytes for part in features.values())
 
 
 class LPIPS(nn.Module):
@@ -162,7 +141,7 @@ class LPIPS(nn.Module):
         """The loss's term: what a network restores may leave the range."""
         known = (references or References(self.trunk)).of(clear, self.taps)
         stream = self.trunk.stream(restored, self.taps)
-        return sum(self.at_tap(tap, features, known[tap].whole()) for tap, features in stream)
+        return sum(self.at_tap(tap, features, known[tap]) for tap, features in stream)
 
 
 def _load_features(layers: nn.Module, path: Path) -> None:

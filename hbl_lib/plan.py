@@ -117,7 +117,7 @@ def _stage_cost(name: str, run: Run, scale: float) -> Cost:
             space = _space(run)
             if params.search == "here" and name == "02_loss_search":
                 judge = Classifier(params.classifier.network).eval().requires_grad_(False).to(device)
-                network = Supernet(frugal=True).to(device)
+                network = Supernet().to(device)
                 steps, seconds = _searching(LossSearch(own, network, space, judge, *crops), scale)
             elif params.search == "here":
                 supernet, found = Supernet(own.mixing).to(device), FoundLoss.equal(space.trunk)

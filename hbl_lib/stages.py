@@ -146,7 +146,7 @@ def loss_search(run: Run) -> None:
         if run.params.search == "published":
             found, history, summary = FoundLoss.published(run.params.task.name, space.trunk), [], {}
         else:
-            network = Supernet(frugal=True).to(run.device)
+            network = Supernet().to(run.device)
             found, history = search.LossSearch(params, network, space, judge, train, held_out).run(stage)
             summary = search.loss_summary(history, params.warmup)
         found.write(stage.output("loss.yaml"))

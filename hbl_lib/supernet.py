@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import frugal, operations
+from . import operations
 from .network import FCM_LAYERS, UNIT_LAYERS, UNITS, Network
 from .operations import FCM_OPERATIONS, HNU_OPERATIONS, SPAN, SPECS, convolve
 
@@ -37,16 +37,13 @@ class MixedOperation(nn.Module):
     The weights of all candidates stand side by side in three banks: `linear` (C', C, taps) holds every convolution
     that reads x, so also the half of a dense candidate's second convolution that does; `hidden` (C, C, taps) and
     `outer` (C, C, taps) hold a dense candidate's first convolution and the half of its second that reads a.
-    `frugal`: hidden maps are computed again for the backward pass, which saves memory and costs time.
     """
 
-    def __init__(
-        self, names: tuple[str, ...], in_channels: int, out_channels: int, mixing: str = "kernel", frugal: bool = False
-    ):
+    def __init__(self, names: tuple[str, ...], in_channels: int, out_channels: int, mixing: str = "kernel"):
         super().__init__()
         if mixing not in MIXINGS:
             raise ValueError(f"mixing is one of {MIXINGS}, not {mixing!r}")
-        self.names, self.mixing, self.frugal = names, mixing, frugal
+        self.names, self.mixing = names, mixing
         self.ready: MixedKernels | None = None  # by a supernet that has mixed the kernels of all its layers
         self.alpha = nn.Parameter(1e-3 * torch.randn(len(names)))
         self.dense = [name for name in names if SPECS[name].dense]
@@ -104,9 +101,8 @@ class MixedOperation(nn.Module):
             return sum(share * y for share, y in zip(self.shares(), self._candidates(x), strict=True))
         kernels = self.ready or mixed_kernels([self])[0]
         y = F.conv2d(x, kernels.linear, padding=SPAN // 2)
-        branch = frugal.hidden_branch if self.frugal else frugal.plain_branch
         for hidden, outer in kernels.dense:
-            y = y + branch(x, hidden, outer)
+            y = y + convolve(F.relu(convolve(x, hidden)), outer)
         return y
 
 
@@ -145,15 +141,12 @@ def _square(kernel: Tensor) -> Tensor:
 
 
 class Supernet(Network):
-    """The network of Figure 2 with a mixed operation at each searched place; 4,366,464 weights and 576 alpha.
+    """The network of Figure 2 with a mixed operation at each searched place; 4,366,464 weights and 576 alpha."""
 
-    `mixing` and `frugal` as in `MixedOperation`.
-    """
-
-    def __init__(self, mixing: str = "kernel", frugal: bool = False):
+    def __init__(self, mixing: str = "kernel"):
         def layers(part: str, _unit: int, _layer: int, in_channels: int, out_channels: int) -> nn.Module:
             names = HNU_OPERATIONS if part == "hnu" else FCM_OPERATIONS
-            return MixedOperation(names, in_channels, out_channels, mixing, frugal)
+            return MixedOperation(names, in_channels, out_channels, mixing)
 
         super().__init__(layers)
         self.alike: dict[Any, list[MixedOperation]] = {}  # layers of one shape
