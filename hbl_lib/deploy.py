@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .network import HNU, Network, ResidualPair, normalise
+from .network import HNU, Network, ResidualPair
 from .operations import Convolution, Dense, Skip, convolve
 
 
@@ -55,6 +55,11 @@ class FoldedDense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         hidden, y = convolve(x, self.first).chunk(2, 1)
         return convolve(F.relu(hidden), self.second).add_(y)
+
+
+def _normalise(x: Tensor) -> Tensor:
+    """`network.normalise` as a group normalisation, which without gradients is the fastest form."""
+    return F.group_norm(x, x.shape[1])
 
 
 def fold(layer: nn.Module) -> nn.Module:
@@ -99,10 +104,10 @@ class SideBySide(nn.Module):
         for place, step in enumerate(self.steps):
             if isinstance(step, Folded):
                 joined = x if place == 0 else branches[0] if len(branches) == 1 else torch.cat(branches, 1)
-                branches = [normalise(step(joined))]
+                branches = [_normalise(step(joined))]
             else:
                 apart = branches[0].chunk(2, 1) if len(branches) == 1 else branches
-                branches = [normalise(layer(part)) for layer, part in zip(step, apart, strict=True)]
+                branches = [_normalise(layer(part)) for layer, part in zip(step, apart, strict=True)]
             if place + 1 < len(self.steps):
                 branches = [F.relu_(branch) for branch in branches]
         clear, factor = branches[0].chunk(2, 1) if len(branches) == 1 else branches
@@ -118,7 +123,7 @@ def deploy(restorer: Network) -> Network:
             if isinstance(layer, nn.Sequential):
                 layer = nn.Sequential(*map(FoldedPair, layer))
             elif isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-                layer = copy.deepcopy(layer)
+                layer = copy.deepcopy(layer).to(memory_format=torch.channels_last)
             else:
                 layer = fold(layer)
             setattr(part, name, layer)

@@ -113,6 +113,8 @@ def pad_to_multiple(x: Tensor, multiple: int = 4) -> Tensor:
     """
     for axis in (2, 3):
         side = x.shape[axis]
+        if not torch.compiler.is_exporting() and side % multiple == 0:
+            continue
         at = torch.arange(multiple * ((side + multiple - 1) // multiple), device=x.device)
         x = x.index_select(axis, torch.where(at < side, at, 2 * (side - 1) - at).clamp(0))
     return x
