@@ -109,7 +109,7 @@ def restorer() -> list[Entry]:
 
 
 def loader() -> list[Entry]:
-    """The share of a step that waits for its crops, the larger of loss search and retraining."""
+    """The share of a step that waits for its crops, the larger of classifier and retraining."""
     found = []
     for profile in config.names("profiles"):
         shares = {}
@@ -134,7 +134,7 @@ def large() -> list[Entry]:
 def scaling() -> list[Entry]:
     """Time and memory against the picture's size, and time against the number of candidates."""
     found = []
-    for size in (128, 192, 256, 384, 512):
+    for size in (128, SIZE, 400, 512):
         took = {side: measure.fresh("loss_search", side, size) for side in SIDES}
         for key, unit in (("seconds", "s"), ("memory_mb", "MB")):
             values = (took[side][key] for side in SIDES)
@@ -145,24 +145,33 @@ def scaling() -> list[Entry]:
     return found
 
 
+def changes() -> list[Entry]:
+    """What each change of the loss search gains: ours against ours with that one taken back."""
+    found = []
+    for size, perceptual in ((64, False), (SIZE, False), (128, True)):
+        took = measure.in_turn(cases.without_one_change(size, perceptual), repeats=5)
+        terms = "_perceptual" if perceptual else ""
+        for name in took.keys() - {"ours"}:
+            named = f"change_{name.replace(' ', '_')}_{size}{terms}"
+            found.append(entry(named, took["ours"], took[name], "s"))
+    return found
+
+
 def one(case: str, side: str, size: int) -> None:
-    """A side of a case in this process: memory, and seconds of a step, as a line of JSON."""
+    """A side of a case in this process: its memory, and the seconds of its second step, as a line of JSON."""
     step = cases.FRESH[case](side, size)
-    large = case == "restore_12mp"
-    memory_mb = measure.peak(step, above=not large)
-    if large:
-        say(json.dumps({"whole_mb": memory_mb}))
-    else:
-        again = measure.peak(step)  # momentum is there from the second step on
-        fastest = min(measure.seconds(step) for _ in range(2))
-        say(json.dumps({"memory_mb": max(memory_mb, again), "seconds": fastest}))
+    if case == "restore_12mp":
+        say(json.dumps({"whole_mb": measure.peak(step, above=False)}))
+        return
+    found = {"memory_mb": measure.peak(step)}
+    say(json.dumps(found | ({"seconds": measure.seconds(step)} if case == "loss_search" else {})))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--out", type=Path, default=measure.ROOT / "results/bench", help="folder for bench.json")
     parser.add_argument(
-        "--only", default="", help="iterations, memory, hypergradient, restorer, loader, large, scaling"
+        "--only", default="", help="iterations, memory, hypergradient, restorer, loader, large, scaling; or changes"
     )
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -171,6 +180,7 @@ def main() -> int:
         return 0
     parts = {part.__name__: part for part in (iterations, memory, hypergradient, restorer, loader, large, scaling)}
     chosen = arguments.only.split() or list(parts)
+    parts["changes"] = changes  # when asked for: it takes minutes
     began, found = time.monotonic(), []
     for name in chosen:
         found += parts[name]()

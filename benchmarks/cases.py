@@ -98,6 +98,43 @@ def loss_search(side: str, size: int, perceptual_terms: bool) -> Step:
     return lambda: scheme.step(*_pair(train, scheme), held_out.at(_next(scheme))[0].to(device()))
 
 
+def without_one_change(size: int, perceptual_terms: bool) -> dict[str, Step]:
+    """The kit's loss search iteration, and the same with one of its changes taken back."""
+    train, held_out = crops(size, "train"), crops(size, "held out")
+    space = whole_space() if perceptual_terms else PixelSpace()
+    torch.manual_seed(0)
+    judge = Classifier("resnet50").eval().requires_grad_(False).to(device())
+
+    def search(mixing: str = "kernel", hypergradient: str = "exact") -> LossSearch:
+        params = search_params().model_copy(update={"hypergradient": hypergradient})
+        return LossSearch(params, Supernet(mixing).to(device()), space, judge, train, held_out)
+
+    variants = {"ours": search(), "feature mixing": search("feature")}
+    variants["finite difference"] = search(hypergradient="finite_difference")
+    variants["kernels layer by layer"] = search()
+    variants["kernels layer by layer"].network.alike = {}
+    variants["classifier not folded"] = search()
+    variants["classifier not folded"].judge = judge
+    steps: dict[str, Step] = {name: functools.partial(_step, found) for name, found in variants.items()}
+    if perceptual_terms:
+        steps["clear features anew"] = functools.partial(_forgetting, variants["ours"], space)
+    return steps
+
+
+def _step(search: LossSearch) -> None:
+    search.step(_next(search))
+
+
+def _forgetting(search: LossSearch, space: LossSpace) -> None:
+    """A step that finds no features of clear pictures."""
+    known = [references.of for references in space.references]
+    for references, of in zip(space.references, known, strict=True):
+        references.of = lambda clear, wanted, r=references, of=of: (r._kept.clear(), of(clear, wanted))[1]
+    _step(search)
+    for references, of in zip(space.references, known, strict=True):
+        references.of = of
+
+
 def _next(owner: object) -> int:
     """Counts the calls of an owner: the index of its next step."""
     owner.taken = getattr(owner, "taken", -1) + 1  # type: ignore[attr-defined]
@@ -218,20 +255,19 @@ class Waiting:
 
 
 def loader_steps(profile: str, clock: Callable[[], float]) -> dict[str, tuple[Step, Waiting]]:
-    """{stage: (a step of its loop, its crops)}: loss search and retraining as the profile has them."""
-    params, space = config.load(profile, "llie_lol"), PixelSpace()
-    found, steps = FoundLoss.equal(space.trunk), {"epochs": None, "steps": 1000}
-    searching = params.loss_search.model_copy(update={**steps, "warmup": 0})
-    training_ = params.retrain.model_copy(update={**steps, "average": 0.0})
-    train = Waiting(crops(searching.crop, "train"), clock)
-    judge = Classifier(params.classifier.network).eval().requires_grad_(False).to(device())
-    network = Supernet().to(device())
-    search = LossSearch(searching, network, space, judge, train, crops(searching.crop, "held out"))
-    shown = Waiting(crops(training_.crop, "retrain", training_.batch), clock)
-    retraining = training.RestorerTraining(training_, lol_restorer(), space, found, shown, pictures())
+    """{stage: (a step of its loop, its crops)}: those with the most crops to a step, and the shortest steps."""
+    params, space, steps = config.load(profile, "llie_lol"), PixelSpace(), {"epochs": None, "steps": 1000}
+    judging = params.classifier.model_copy(update=steps)
+    retraining = params.retrain.model_copy(update={**steps, "average": 0.0})
+    both = Waiting(crops(judging.crop, "classifier", judging.batch // 2), clock)
+    shown = Waiting(crops(retraining.crop, "retrain", retraining.batch), clock)
+    judge = training.ClassifierTraining(judging, both, device())
+    restorer = training.RestorerTraining(
+        retraining, lol_restorer(), space, FoundLoss.equal(space.trunk), shown, pictures()
+    )
     return {
-        "loss_search": (lambda: search.step(_next(search)), train),
-        "retrain": (lambda: retraining.step(_next(retraining)), shown),
+        "classifier": (lambda: judge.step(_next(judge)), both),
+        "retrain": (lambda: restorer.step(_next(restorer)), shown),
     }
 
 

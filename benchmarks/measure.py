@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 import subprocess
@@ -75,6 +76,7 @@ def peak(work: Callable[[], object], above: bool = True) -> float:
     return resident("VmHWM") - (before if above else 0)
 
 
+@functools.cache
 def fresh(case: str, side: str, size: int) -> dict[str, float]:
     """What `python -m benchmarks one CASE SIDE SIZE` measures in a process of its own."""
     words = [sys.executable, "-m", "benchmarks", "one", case, side, str(size)]

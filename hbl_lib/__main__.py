@@ -64,7 +64,7 @@ def _notebook(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from . import ablations, data, evaluation, paper, splits
+    from . import ablations, data, evaluation, paper, splits, stages
     from .genotype import Genotype
 
     if re.search(r"[<>{}\n]", arguments.results):
@@ -101,6 +101,8 @@ def _check(arguments: argparse.Namespace) -> int:
         lists = run.folder / "00_data/splits.json"
         if seed != int(seeds[0]):
             continue
+        if not run.params.perceptual.untrained:  # 02_loss_search would stop for want of them, after the classifier
+            stages.loss_space(run)
         if given and lists.is_file():  # a fault would cost what 05_evaluate has made
             evaluation.restored_elsewhere(given, data.Pictures(run.data_root, splits.read(lists)["test"]))
         if run.params.task.data != "embedded":
@@ -170,6 +172,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from . import metrics, perceptual
 
     metrics.protocol_of(arguments.protocol)
+    if arguments.json and not arguments.json.parent.is_dir():
+        raise KitError(f"{arguments.json.parent}: no such folder; --json writes into one that is there")
     lpips = perceptual.lpips_metric()
     scores = metrics.score_folders(arguments.restored, arguments.clear, lpips, arguments.protocol)
     for row in [*scores["per_image"], {"picture": f"mean of {scores['images']}", **scores["mean"]}]:

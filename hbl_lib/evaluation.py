@@ -127,26 +127,30 @@ def _masked(test: Pictures) -> str:
 def parse_methods(methods: str) -> dict[str, Path]:
     """ "name=folder name='a folder'" as a mapping; quotes keep a space within a folder."""
     found: dict[str, Path] = {}
-    told = KitError(f"METHODS {methods!r}: write name=folder or name='a folder', each name once")
+    told = KitError(
+        f"METHODS {methods!r:.400}: write name=folder or name='a folder', each name once; a name has at most 40 "
+        "letters, digits, _, + and -, and begins with a letter"
+    )
     try:
         words = shlex.split(methods)
     except ValueError:
         raise told from None
     for word in words:
         name, _, folder = word.partition("=")
-        if not folder or name in found or not re.fullmatch(r"[A-Za-z][\w+-]*", name):
+        if not folder or name in found or not re.fullmatch(r"[A-Za-z][\w+-]{0,39}", name, re.ASCII):
             raise told
-        if name in (*TOP_ROWS, "clear", *CLASSICAL):
+        if name.lower() in (*TOP_ROWS, "clear", *CLASSICAL):
             raise KitError(f"METHODS: the name '{name}' is taken; choose another")
         found[name] = located(folder)
     return found
 
 
 def refuse_own(folders: Mapping[str, Path], run: Path) -> None:
-    """Refuse a folder within a 05_evaluate of the run (or of its other seeds), which is written anew."""
+    """Refuse a folder within, or with links into, a 05_evaluate of the run (or its other seeds): it is written anew."""
+    root = run.resolve()
     for name, folder in folders.items():
-        place, root = folder.resolve(), run.resolve()
-        if place.is_relative_to(root) and "05_evaluate" in place.relative_to(root).parts:
+        places = [folder.resolve(), *(path.resolve() for path in (folder.iterdir() if folder.is_dir() else ()))]
+        if any("05_evaluate" in place.relative_to(root).parts for place in places if place.is_relative_to(root)):
             raise KitError(f"METHODS: {name}: {folder} is written anew by 05_evaluate; copy the pictures elsewhere")
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LYING = (5, 6, 7, 8)  # EXIF's orientations that swap rows and columns
+FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP", "GIF")  # of others, such as PPM, Pillow may drop bits unsaid
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -53,7 +54,7 @@ def read(path: Path) -> np.ndarray:
 
     Other modes, 16 bits, transparency, animations and broken files are KitErrors that name the file.
     """
-    with told(path), open(path, "rb") as file, Image.open(file) as opened:
+    with told(path), open(path, "rb") as file, Image.open(file, formats=FORMATS) as opened:
         deep = ";16" in f"{opened.mode}{opened.tile}" or 16 in getattr(opened, "tag_v2", {}).get(
             ExifTags.Base.BitsPerSample, ()
         )
@@ -69,7 +70,7 @@ def read(path: Path) -> np.ndarray:
 
 def size(path: Path) -> tuple[int, int]:
     """(height, width) from the header alone, of the upright picture."""
-    with told(path), open(path, "rb") as file, Image.open(file) as opened:
+    with told(path), open(path, "rb") as file, Image.open(file, formats=FORMATS) as opened:
         lying = opened.format != "TIFF" and opened.getexif().get(ExifTags.Base.Orientation) in LYING  # TIFF is turned
         return (opened.width, opened.height) if lying else (opened.height, opened.width)
 

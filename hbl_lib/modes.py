@@ -31,7 +31,7 @@ UPRIGHT = {
     8: lambda a: a.swapaxes(0, 1)[::-1],
 }
 PNG = b"\x89PNG\r\n\x1a\n"
-TIFF = (b"II*\0", b"MM\0*")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # + is BigTIFF
 DEEP = (".png", ".tif", ".tiff")  # what can hold 16 bits
 OPTIONS = {".webp": {"lossless": True}, ".jpg": {"quality": 95, "subsampling": 0}}
 OPTIONS[".jpeg"] = OPTIONS[".jpg"]
@@ -73,7 +73,7 @@ def read(path: Path) -> Picture:
         content = Path(path).read_bytes()
         if content.startswith(TIFF):
             return _tiff(path, content)
-        with Image.open(io.BytesIO(content)) as opened:
+        with Image.open(io.BytesIO(content), formats=images.FORMATS) as opened:
             _require_single(path, getattr(opened, "n_frames", 1) if opened.format != "MPO" else 1)
             if content.startswith(PNG) and content[24:25] == b"\x10":
                 return _deep_png(path, content, opened)

@@ -55,6 +55,9 @@ def measured(folder: Path, seeds: Sequence[str], stage: str = EVALUATION) -> lis
     of_seeds = replicas(folder, seeds)
     if stage != EVALUATION and not all(ablations.finished(replica, stage) for replica in of_seeds):
         return []
+    for replica in of_seeds:
+        if not (replica / stage / manifest.NAME).is_file():
+            raise KitError(f"{replica / stage}: has not run to its end. make reproduce with the same SEEDS runs it.")
     return [manifest.metrics(replica / stage) for replica in of_seeds]
 
 

@@ -249,18 +249,19 @@ def write_figure(folder: Path, name: str, figure: Figure) -> list[Path]:
     """NAME.png and NAME.svg, without dates in them."""
     for suffix in ("png", "svg"):
         buffer = io.BytesIO()
+        options = {"metadata": {"Date": None}}
+        if suffix == "png":  # compressed lightly: several times faster, a little larger
+            options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 1}}
         with mpl.rc_context({"svg.hashsalt": name}):
-            metadata = {"Software": None} if suffix == "png" else {"Date": None}
-            figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
+            figure.savefig(buffer, format=suffix, dpi=150, **options)
+        figure.set_layout_engine("none")  # as laid out once: that takes longer than drawing
         files.write_bytes(folder / f"{name}.{suffix}", buffer.getvalue())
     return [folder / f"{name}.{suffix}" for suffix in ("png", "svg")]
 
 
-def publish(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> list[Path]:
-    """Write every table and figure; nothing is trained."""
-    written: list[Path] = []
+def publish(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> Iterator[Path]:
+    """Write every table and figure, and name each file as it is written; nothing is trained."""
     for name, table in tables(profile_folder, tasks, seeds).items():
-        written += write_table(profile_folder / "tables", name, table)
+        yield from write_table(profile_folder / "tables", name, table)
     for name, figure, _ in figures(profile_folder, tasks, seeds):
-        written += write_figure(profile_folder / "figures", name, figure)
-    return written
+        yield from write_figure(profile_folder / "figures", name, figure)

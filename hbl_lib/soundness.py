@@ -32,7 +32,8 @@ def check(folder: Path) -> Listing:
             found.pairs[index], faults = _examine(found.folder, found.pairs[index], bordered, *pictures)
             looks[index] = (pixels(pictures[0]), Look.of(pictures[1]))
         except KitError as error:
-            faults = [str(error).removeprefix(f"{found.folder}/")]
+            faults = _unreadable(found.folder, found.pairs[index]) or [str(error)]
+            faults = [fault.removeprefix(f"{found.folder}/") for fault in faults]
         found.problems += faults
     found.problems = list(dict.fromkeys(found.problems))
     _join(found, looks)
@@ -84,6 +85,17 @@ def _read(folder: Path, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     if pair.panels > 1 and images.size(folder / pair.degraded)[1] % pair.panels:
         raise KitError(f"{pair.degraded}: {pair.panels} pictures side by side must be equally wide")
     return pair.read(folder)
+
+
+def _unreadable(folder: Path, pair: Pair) -> list[str]:
+    """What keeps each of a pair's files from being read."""
+    faults = []
+    for name in pair.names():
+        try:
+            images.read(folder / name)
+        except KitError as error:
+            faults.append(str(error))
+    return faults
 
 
 def _examine(

@@ -23,16 +23,22 @@ def verify(folder: Path) -> Iterator[tuple[str, int | None, list[str]]]:
         recorded = files.read_json(folder / BUNDLE)
         if not isinstance(recorded, dict):
             raise KitError(f"{folder / BUNDLE}: expected checksums by file")
-        lacking = [f"{name}: has no checksum" for name in PARTS if name not in recorded]
-        yield "bundle", len(recorded), [*lacking, *_differences(folder, recorded, False)]
+        problems = [f"{name}: has no checksum" for name in PARTS if name not in recorded]
+        problems += [_unnamed(folder / name) for name in files.checksums(folder) if name not in {*recorded, BUNDLE}]
+        yield "bundle", len(recorded), [*problems, *_differences(folder, recorded, False)]
         return
     found = sorted(folder.rglob(manifest.NAME)) if folder.is_dir() else []
     if not found:
         raise KitError(f"{folder}: neither a run (results/PROFILE/TASK) nor a bundle: no manifest in it")
-    for run in (folder, *sorted(folder.glob("seed_*"))):
-        if any(path.parent.parent == run and path.parent.name in STAGES for path in found):
-            absent = [run / stage for stage in STAGES if not (run / stage).is_dir()]
-            yield from ((str(place.relative_to(folder)), None, []) for place in absent)
+    runs = sorted({place.parent for stage in STAGES for place in folder.rglob(stage) if place.is_dir()})
+    for run in runs or [folder]:
+        absent = [run / stage for stage in STAGES if runs and not (run / stage).is_dir()]
+        yield from ((str(place.relative_to(folder)), None, []) for place in absent)
+        strangers = [
+            path for path in sorted(run.iterdir()) if runs and path.is_file() and not path.name.startswith(".")
+        ]  # .lock
+        if strangers:
+            yield str(run.relative_to(folder)), 0, list(map(_unnamed, strangers))
         members = [place for name in ABLATIONS for place in sorted((run / name).glob("*"))]
         for place in (*(run / stage for stage in STAGES), *members):
             if not place.is_dir() or place / manifest.NAME in found:
@@ -43,6 +49,10 @@ def verify(folder: Path) -> Iterator[tuple[str, int | None, list[str]]]:
             yield str(path.parent.relative_to(folder)), *_stage(path)
         except KitError as error:  # of its manifest
             yield str(path.parent.relative_to(folder)), 0, [str(error)]
+
+
+def _unnamed(path: Path) -> str:
+    return f"{path}: nothing that was recorded names it"
 
 
 def _stage(path: Path) -> tuple[int, list[str]]:

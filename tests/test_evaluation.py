@@ -39,7 +39,21 @@ def test_methods_are_names_with_folders():
 
 @pytest.mark.parametrize(
     "methods",
-    ["mine", "mine=", "=folder", "a=x a=y", "<b>=x", "lime=x", "restored=x", "clear=x", ".=x", "a.b=x", "a='x"],
+    [
+        "mine",
+        "mine=",
+        "=folder",
+        "a=x a=y",
+        "<b>=x",
+        "lime=x",
+        "restored=x",
+        "clear=x",
+        ".=x",
+        "a.b=x",
+        "a='x",
+        "LIME=x",
+        f"{'a' * 41}=x",
+    ],
 )
 def test_methods_that_are_not_names_with_folders_are_refused(methods):
     with pytest.raises(KitError, match="METHODS"):
@@ -80,6 +94,16 @@ def test_a_folder_that_the_stage_writes_anew_is_no_method(tmp_path, place):
     with pytest.raises(KitError, match=r"METHODS: mine: .* is written anew by 05_evaluate; copy the pictures"):
         evaluation.refuse_own({"mine": tmp_path / place}, tmp_path)
     evaluation.refuse_own({"mine": tmp_path / "another" / place}, tmp_path / "results")
+
+
+def test_a_folder_of_links_to_what_the_stage_writes_anew_is_no_method(tmp_path):
+    own, links = tmp_path / "run/05_evaluate/pictures/mine", tmp_path / "links"
+    for folder in (own, links):
+        folder.mkdir(parents=True)
+    (own / "1.png").touch()
+    (links / "1.png").symlink_to(own / "1.png")
+    with pytest.raises(KitError, match=r"METHODS: mine: .*links is written anew by 05_evaluate"):
+        evaluation.refuse_own({"mine": links}, tmp_path / "run")
 
 
 def test_every_method_is_scored_and_its_pictures_are_kept(test_pictures, tmp_path):

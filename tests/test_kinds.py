@@ -60,10 +60,21 @@ def deep_transparent(folder: Path) -> Path:
     return made
 
 
-def planes_apart(folder: Path) -> Path:
-    planes = NOISE[..., :3].astype(np.uint16).transpose(2, 0, 1) * 257
-    tifffile.imwrite(folder / "a.tif", planes, photometric="rgb", planarconfig="separate")
+def deep_tiff(folder: Path, **options) -> Path:
+    tifffile.imwrite(folder / "a.tif", NOISE[..., :3].astype(np.uint16) * 257, photometric="rgb", **options)
     return folder / "a.tif"
+
+
+def planes_apart(folder: Path, **options) -> Path:
+    planes = NOISE[..., :3].astype(np.uint16).transpose(2, 0, 1) * 257
+    tifffile.imwrite(folder / "a.tif", planes, photometric="rgb", planarconfig="separate", **options)
+    return folder / "a.tif"
+
+
+def ppm(folder: Path) -> Path:
+    head = f"P6 {WIDTH} {HEIGHT} 65535\n".encode()
+    (folder / "a.png").write_bytes(head + (NOISE[..., :3].astype(">u2") * 257).tobytes())
+    return folder / "a.png"
 
 
 def white_is_zero(folder: Path) -> Path:
@@ -174,6 +185,9 @@ KINDS = {
     "16 bits with one transparent colour": deep_transparent,
     "16-bit TIFF whose planes lie apart": planes_apart,
     "16-bit TIFF whose 0 is white": white_is_zero,
+    "16-bit BigTIFF": lambda folder: deep_tiff(folder, bigtiff=True),
+    "16-bit BigTIFF, big-endian": lambda folder: deep_tiff(folder, bigtiff=True, byteorder=">"),
+    "16-bit BigTIFF whose planes lie apart": lambda folder: planes_apart(folder, bigtiff=True),
     "32-bit whole numbers": whole_numbers,
     "32-bit float": floats(0.5),
     "32-bit float with NaN": floats(float("nan")),
@@ -181,6 +195,7 @@ KINDS = {
     "turned by EXIF": turned,
     "animation": animated,
     "TIFF of several pages": pages,
+    "PPM under another format's name": ppm,
     "truncated": truncated,
     "empty file": content(b""),
     "text under a picture's name": content(b"<svg onload='alert(1)'/>"),

@@ -169,6 +169,14 @@ def test_each_fault_is_told_with_the_files_name(tmp_path, break_it, told):
     assert all(any(problem.startswith(text) or text in problem for problem in problems) for text in told)
 
 
+def test_every_unreadable_file_of_a_pair_is_told(tmp_path):
+    for folder in ("degraded", "clear"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_bytes(b"")
+    problems = soundness.check(tmp_path).problems
+    assert [problem.split(":")[0] for problem in problems] == ["degraded/1.png", "clear/1.png"]
+
+
 def test_require_sound_lists_the_faults_in_one_error_or_returns_the_pairs(tmp_path):
     put(tmp_path, "low/0.png", "high/0.png")
     assert len(soundness.require_sound(soundness.check(tmp_path))) == 1

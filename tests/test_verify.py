@@ -119,6 +119,20 @@ def test_a_file_that_no_manifest_names_is_wrong(run, capsys):
     assert status == 1 and f"{run / '04_retrain/metrics.json'}: its manifest does not name it" in said
 
 
+def test_a_profile_s_folder_tells_what_each_of_its_runs_lacks(run, capsys):
+    (run / "05_evaluate/manifest.json").unlink()
+    shutil.rmtree(run / "04_retrain")
+    status, said = verify(run.parent, capsys)
+    assert status == 1 and f"{run.name}/04_retrain: is not there" in said
+    assert f"{run.name}/05_evaluate: 0 files compared, 1 wrong\n  has no manifest: it did not end" in said
+
+
+def test_a_file_beside_the_stages_is_told(run, capsys):
+    (run / "restored.json").write_text("{}")
+    status, said = verify(run, capsys)
+    assert status == 1 and f"{run / 'restored.json'}: nothing that was recorded names it" in said
+
+
 def test_a_damaged_manifest_or_an_unfinished_replica_does_not_hide_the_other_stages(run, capsys):
     (run / "00_data/manifest.json").write_text("{")
     (run / "05_evaluate/metrics.json").write_text("{}")
@@ -142,7 +156,10 @@ def test_a_bundle_is_compared_with_its_own_checksums(run, tmp_path, capsys):
     bundle = export.bundle(run, tmp_path / "bundle", with_onnx=False)
     assert verify(bundle, capsys)[0] == 0
     (bundle / "genotype.yaml").write_text("")
-    assert "genotype.yaml: has changed" in verify(bundle, capsys)[1]
+    (bundle / "more").touch()
+    status, said = verify(bundle, capsys)
+    assert status == 1 and "genotype.yaml: has changed" in said
+    assert f"{bundle / 'more'}: nothing that was recorded names it" in said
 
 
 def test_what_is_neither_is_told(tmp_path, capsys):
