@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LYING = (5, 6, 7, 8)  # EXIF's orientations that swap rows and columns
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP", "GIF")  # of others, such as PPM, Pillow may drop bits unsaid
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")  # of others, such as PPM, Pillow may drop bits unsaid
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -32,6 +32,7 @@ def told(path: Path) -> Iterator[None]:
             raise KitError(f"{path}: a pipe or device, not a file")  # it may never end
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of a size that is an error when doubled
+            warnings.filterwarnings("ignore", "Corrupt EXIF", UserWarning)  # of BigTIFF, before Pillow gives up on it
             yield
     except FileNotFoundError:
         raise KitError(f"{path}: no such picture") from None
