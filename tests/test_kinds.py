@@ -186,7 +186,6 @@ KINDS = {
     "16-bit TIFF whose planes lie apart": planes_apart,
     "16-bit TIFF whose 0 is white": white_is_zero,
     "16-bit BigTIFF": lambda folder: deep_tiff(folder, bigtiff=True),
-    "16-bit BigTIFF, big-endian": lambda folder: deep_tiff(folder, bigtiff=True, byteorder=">"),
     "16-bit BigTIFF whose planes lie apart": lambda folder: planes_apart(folder, bigtiff=True),
     "32-bit whole numbers": whole_numbers,
     "32-bit float": floats(0.5),
