@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import ValidationError, model_validator
 from torch import nn
 
-from . import evaluation, files, inference, manifest, search, stages, training
+from . import evaluation, files, inference, manifest, perceptual, search, stages, training
 from .baselines.mbllen import MBLLEN, MBLLENSpace
 from .baselines.unet import UNet
 from .classifier import Classifier
@@ -172,6 +172,7 @@ def _trained(stage: Stage, chosen: Member, space: Space) -> tuple[nn.Module, dic
     validation = stages.pictures(stage, "validation")
     best, history = training.RestorerTraining(params, network, space, found, crops, validation).run(part)
     files.write_json(stage.output("train/history.json"), history)
+    stage.facts["clear_features"] = perceptual.reuse(space.references)
     facts |= {"steps": len(history), "crop": params.crop, "weights": found.weights}
     return network, facts | {"validation_psnr": best.psnr, "best_step": best.step + 1}
 

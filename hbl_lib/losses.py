@@ -174,6 +174,7 @@ class Space(Protocol):
     trunk: Trunk
     weighed: tuple[str, ...]
     groups: tuple[tuple[int, ...], ...]
+    references: tuple[References, ...]
 
     def values(self, restored: Tensor, clear: Tensor) -> Tensor: ...
 

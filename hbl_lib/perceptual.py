@@ -8,7 +8,7 @@ torchvision, which takes seconds to import, is imported only where a network is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class References:
 
     def __init__(self, trunk: Trunk, room: int = 2**27):
         self.trunk, self.room = trunk, room
-        self.computed, self.found = 0, 0  # pictures, for the manifest
+        self.computed, self.found = 0, 0  # pictures
         self._kept: dict[Any, dict[int, Tensor]] = {}
 
     def of(self, clear: Tensor, wanted: Sequence[int]) -> dict[int, Tensor]:
@@ -100,6 +100,12 @@ class References:
             while len(self._kept) > 1 and sum(map(_bytes, self._kept.values())) > self.room:
                 del self._kept[next(iter(self._kept))]
         return self._kept[key]
+
+
+def reuse(references: Iterable[References]) -> dict[str, int]:
+    """How many clear pictures' features were computed, and how many were found again, for the manifest."""
+    of = list(references)
+    return {"computed": sum(r.computed for r in of), "found_again": sum(r.found for r in of)}
 
 
 def _bytes(features: dict[int, Tensor]) -> int:

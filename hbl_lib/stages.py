@@ -149,6 +149,7 @@ def loss_search(run: Run) -> None:
             network = Supernet().to(run.device)
             found, history = search.LossSearch(params, network, space, judge, train, held_out).run(stage)
             summary = search.loss_summary(history, params.warmup)
+            stage.facts["clear_features"] = perceptual.reuse(space.references)
         found.write(stage.output("loss.yaml"))
         facts = {"search": run.params.search, "trunk": found.trunk, "lpips_term": space.lpips.name}
         write_metrics(stage, len(train.pictures), facts | summary)
@@ -168,6 +169,7 @@ def architecture_search(run: Run) -> None:
             supernet = Supernet(params.mixing).to(run.device)
             genotype, history = search.ArchitectureSearch(params, supernet, space, found, train, held_out).run(stage)
             summary = search.architecture_summary(history)
+            stage.facts["clear_features"] = perceptual.reuse(space.references)
         genotype.write(stage.output("genotype.yaml"))
         facts = {"search": run.params.search, "parameters": parameter_count(Restorer(genotype))}
         facts |= {"operations": genotype.counts(), "skip_collapse": genotype.skip_collapse()}
@@ -186,6 +188,7 @@ def retrain(run: Run) -> None:
         validation = pictures(stage, "validation")
         space = recorded_space(stage)
         best, history = training.RestorerTraining(params, restorer, space, found, shown, validation).run(stage)
+        stage.facts["clear_features"] = perceptual.reuse(space.references)
         restorer.save(stage.output("restorer.safetensors"))
         facts = {"steps": len(history), "crop": params.crop, "parameters": parameter_count(restorer)}
         write_metrics(stage, len(shown.pictures), facts | {"validation_psnr": best.psnr, "best_step": best.step + 1})

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from skimage import data
 
-from hbl_lib import strips
+from hbl_lib import images, strips
 from hbl_lib.genotype import Genotype
 from hbl_lib.restorer import Restorer
 
@@ -27,6 +28,17 @@ def test_the_folded_network_is_the_network(name, size, rng):
     with torch.no_grad():
         torch.testing.assert_close(plain.deploy()(pictures), plain(pictures), rtol=0, atol=1e-11)
     assert torch.equal(pictures, before)
+
+
+@pytest.mark.parametrize("name", ["llie_lol", "llie_mit", "sihr", "uie"])
+def test_on_a_photograph_single_precision_differs_by_1e_5_or_by_its_own_error(name, device):
+    """These networks are untrained: one has an error of its own in float32, against float64, above 1e-5."""
+    picture = images.to_tensor(data.chelsea()[60:220, 100:300])
+    plain = restorer(name).to(device)
+    with torch.no_grad():
+        single, folded = plain(picture.to(device)).cpu(), plain.deploy()(picture.to(device)).cpu()
+        own = (single - plain.double().cpu()(picture.double())).abs().max().item()
+    assert (folded - single).abs().max() < max(1e-5, 2 * own)
 
 
 def test_folding_leaves_the_network_as_it_was_and_asks_for_no_gradients(rng):

@@ -79,13 +79,13 @@ class MBLLENSpace(nn.Module):
 
     def __init__(self, trunk: Trunk):
         super().__init__()
-        self.trunk, self.references = trunk, References(trunk)
+        self.trunk, self.references = trunk, (References(trunk),)
         self.register_buffer("scales", torch.ones(len(TERMS)))
 
     def raw(self, restored: Tensor, clear: Tensor) -> Tensor:
         """The terms before they are divided, (6,)."""
         layer = [self.trunk.groups[2][-1]]
-        reference = self.references.of(clear, layer)[layer[0]]
+        reference = self.references[0].of(clear, layer)[layer[0]]
         (features,) = self.trunk.features(restored, layer)
         similar = (1 - ssim_index(restored, clear), 1 - ms_ssim_index(restored, clear))
         distances = ((restored - clear).abs().mean(), *similar, (features - reference).abs().mean())
