@@ -171,7 +171,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--out", type=Path, default=measure.ROOT / "results/bench", help="folder for bench.json")
     parser.add_argument(
-        "--only", default="", help="iterations, memory, hypergradient, restorer, loader, large, scaling; or changes"
+        "--only",
+        default="",
+        help="parts to measure, what else bench.json holds stays: iterations memory hypergradient restorer loader large "
+        "scaling, or changes",
     )
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -184,8 +187,10 @@ def main() -> int:
     began, found = time.monotonic(), []
     for name in chosen:
         found += parts[name]()
-    files.write_json(arguments.out / "bench.json", found)
-    say(f"{time.monotonic() - began:.0f} s; {arguments.out / 'bench.json'}")
+    path, new = arguments.out / "bench.json", {entry["name"] for entry in found}
+    kept = files.read_json(path) if arguments.only and path.is_file() else []
+    files.write_json(path, [*(entry for entry in kept if entry["name"] not in new), *found])
+    say(f"{time.monotonic() - began:.0f} s; {path}")
     return 0
 
 

@@ -38,18 +38,23 @@ def table(entries: list[dict[str, Any]]) -> pd.DataFrame:
             continue
         target, met = entry.get("target"), entry.get("met")
         of = "" if target is None else f"{'value' if entry['of_value'] else 'ratio'} at most {target:.3g}"
-        numbers = {key: None if entry[key] is None else float(f"{entry[key]:.4g}") for key in ("ours", "reference")}
         rows.append(
             {
                 "entry": entry["name"].replace("_", " "),
-                **numbers,
+                "kit": _short(entry["ours"]),
+                "reference": _short(entry["reference"]),
                 "unit": entry["unit"],
-                "ratio": entry["ratio"],
+                "ratio": _short(entry["ratio"]),
                 "target": of,
                 "met": "" if met is None else "yes" if met else "no",
             }
         )
     return pd.DataFrame(rows)
+
+
+def _short(value: float | None) -> str:
+    """Three digits; nothing for None."""
+    return "" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def scaling(entries: list[dict[str, Any]]) -> Figure:
@@ -59,8 +64,14 @@ def scaling(entries: list[dict[str, Any]]) -> Figure:
     figure, axes = panels(len(SCALING), 4.0, 3.2)
     for axis, (title, (prefix, label)) in zip(axes, SCALING.items(), strict=True):
         points = sorted((e for e in entries if e["name"].startswith(prefix)), key=lambda e: e["x"])
-        for side, color, style in (("reference", "#d55e00", "o--"), ("ours", "#0072b2", "s-")):
-            axis.plot([e["x"] for e in points], [e[side] for e in points], style, color=color, label=side)
+        for side, color, style in (("reference", "#d55e00", "o--"), ("kit", "#0072b2", "s-")):
+            axis.plot(
+                [e["x"] for e in points],
+                [e["ours" if side == "kit" else side] for e in points],
+                style,
+                color=color,
+                label=side,
+            )
         axis.set(title=title, xlabel=label, ylim=(0, None))
         axis.legend()
     return figure
