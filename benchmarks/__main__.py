@@ -173,8 +173,8 @@ def main() -> int:
     parser.add_argument(
         "--only",
         default="",
-        help="parts to measure, what else bench.json holds stays: iterations memory hypergradient restorer loader large "
-        "scaling, or changes",
+        help="parts to measure; what else bench.json holds stays: iterations memory hypergradient restorer loader "
+        "large scaling, or changes",
     )
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -74,15 +74,14 @@ class Crops:
             if min(height, width) < crop:
                 raise KitError(_too_small(pair, width, height, crop, self.section))
 
-    def _one(self, index: int, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _one(self, index: int, drawn: torch.Generator) -> np.ndarray:
+        """Degraded and clear, (2, crop, crop, 3) uint8."""
         both = np.stack(self.pictures.pictures(index))  # (2, H, W, 3)
         top = int(torch.randint(both.shape[1] - self.crop + 1, (), generator=drawn))
         left = int(torch.randint(both.shape[2] - self.crop + 1, (), generator=drawn))
         turns, flip = torch.randint(4, (2,), generator=drawn).tolist()
         both = np.rot90(both[:, top : top + self.crop, left : left + self.crop], turns, axes=(1, 2))
-        both = np.flip(both, axis=2) if flip % 2 else both
-        degraded, clear = both
-        return images.to_tensor(degraded), images.to_tensor(clear)
+        return np.flip(both, axis=2) if flip % 2 else both
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: degraded and clear, (batch, 3, crop, crop). Every picture comes once an epoch."""
@@ -93,8 +92,8 @@ class Crops:
 
     def _cut(self, step: int) -> tuple[Tensor, Tensor]:
         drawn = generator(self.seed, self.name, "crop", step)
-        degraded, clear = zip(*(self._one(index, drawn) for index in self._indices(step)), strict=True)
-        return torch.cat(degraded), torch.cat(clear)
+        cut = np.stack([self._one(index, drawn) for index in self._indices(step)], axis=1)  # (2, batch, ...)
+        return images.to_tensor(cut[0]), images.to_tensor(cut[1])
 
     def _indices(self, step: int) -> list[int]:
         """Which pairs the batch of a step is cropped from."""

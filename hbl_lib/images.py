@@ -89,12 +89,13 @@ def write(path: Path, picture: np.ndarray) -> None:
     write_atomically(path, lambda name: Image.fromarray(picture).save(name, **options))
 
 
-def to_tensor(picture: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) float32 in [0, 1]."""
+def to_tensor(pictures: np.ndarray) -> Tensor:
+    """(H, W, 3) or (N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]; N is 1 for a single picture."""
     import torch  # takes half a gigabyte, which `data check` has no use for
 
+    pictures = pictures[None] if pictures.ndim == 3 else pictures
     # by numpy: in a thread that only cuts crops, torch's arithmetic would start a pool of threads of its own
-    return torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32, order="C") / np.float32(255))
+    return torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32, order="C") / np.float32(255))
 
 
 def to_picture(tensor: Tensor) -> np.ndarray:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import torch
 
-from . import evaluation, inference, perceptual, runs, stages
+from . import evaluation, inference, perceptual, runs, splits, stages
 from .baselines import color_matrix
 from .classifier import Classifier
 from .errors import KitError
 from .genotype import Genotype
 from .losses import FoundLoss, LossSpace, published_weights
+from .manifest import STAGES
 from .restorer import Restorer
 from .runs import Run, Stage
 from .search import ArchitectureSearch, LossSearch
@@ -26,7 +27,6 @@ from .supernet import Supernet
 from .training import ClassifierTraining, RestorerTraining
 
 LOOK_S = 12.0  # how long steps of a kind are measured, beyond two to warm up; at least three
-STAGES = ("00_data", "01_classifier", "02_loss_search", "03_architecture_search", "04_retrain", "05_evaluate")
 
 
 @dataclass(frozen=True)
@@ -80,70 +80,78 @@ def _scaled(steps: int, epochs: int | None, scale: float) -> int:
     return steps if epochs is None else round(steps * scale)
 
 
-def _evaluation(stage: Stage, restorer: Restorer) -> float:
-    """Seconds for one test picture under all methods."""
+def _data(run: Run, scale: float) -> tuple[int, float]:
+    began = time.perf_counter()
+    stages.data(run)
+    pairs = sum(map(len, _lists(run).values()))
+    return round(pairs * scale), (time.perf_counter() - began) * scale
+
+
+def _classifier(stage: Stage, scale: float) -> tuple[int, float]:
+    params = stage.run.params.classifier
+    shown = stages.crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
+    training = ClassifierTraining(params, shown, stage.run.device)
+    steps = _scaled(training.steps, params.epochs, scale)
+    return steps, steps * _mean_seconds(training.step, range(training.steps))
+
+
+def _search(stage: Stage, scale: float) -> tuple[int, float]:
+    run, section = stage.run, stage.name[3:]
+    if run.params.search == "published":
+        return 0, 0.0
+    params = getattr(run.params, section)
+    crops = [stages.crops(stage, section, params.crop, (part,)) for part in ("train", "search")]
+    space = _space(run)
+    if section == "loss_search":
+        judge = Classifier(run.params.classifier.network).eval().requires_grad_(False).to(run.device)
+        return _searching(LossSearch(params, Supernet().to(run.device), space, judge, *crops), scale)
+    supernet, found = Supernet(params.mixing).to(run.device), FoundLoss.equal(space.trunk)
+    return _searching(ArchitectureSearch(params, supernet, space, found, *crops), scale)
+
+
+def _retraining(stage: Stage, scale: float) -> tuple[int, float]:
+    params, space, restorer = stage.run.params.retrain, _space(stage.run), _restorer(stage.run)
+    shown = stages.crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
+    validation = stages.pictures(stage, "validation")
+    training = RestorerTraining(params, restorer, space, FoundLoss.equal(space.trunk), shown, validation)
+    training.looks = set()  # they are counted below
+    steps = _scaled(training.steps, params.epochs, scale)
+    seconds = steps * _mean_seconds(training.step, range(training.steps))
+    began = time.perf_counter()
+    inference.restore(restorer, validation.pictures(0)[0])
+    looks = (time.perf_counter() - began) * len(validation) * scale * params.validations
+    return steps, seconds + looks
+
+
+def _evaluation(stage: Stage, scale: float) -> tuple[int, float]:
     test, matrix = stages.pictures(stage, "test"), color_matrix.fit(stages.pictures(stage, "train", "search"))
-    test.pairs = test.pairs[:1]
-    compared = stages.methods_compared(restorer.deploy(), matrix, {})
+    count, test.pairs = round(len(test) * scale), test.pairs[:1]
+    compared = stages.methods_compared(_restorer(stage.run).deploy(), matrix, {})
     evaluation.judge(stage, test, compared)
     began = time.perf_counter()
-    judged = evaluation.judge(stage, test, compared)
-    evaluation.protocols(stage, test, judged)
-    return time.perf_counter() - began
+    evaluation.protocols(stage, test, evaluation.judge(stage, test, compared))
+    return count, count * (time.perf_counter() - began)
+
+
+def _restorer(run: Run) -> Restorer:
+    """The network as published; of a task of which nothing is, LOL's."""
+    name = run.params.task.name
+    return Restorer(Genotype.published(name if published_weights(name) else "llie_lol")).to(run.device)
+
+
+MEASURED = {"01_classifier": _classifier, "02_loss_search": _search, "03_architecture_search": _search}
+MEASURED |= {"04_retrain": _retraining, "05_evaluate": _evaluation}
 
 
 def _stage_cost(name: str, run: Run, scale: float) -> Cost:
     """In a process of its own, so that memory is the stage's."""
-    params, device = run.params, run.device
-    steps, seconds = 0, 0.0
     if name == "00_data":
-        began = time.perf_counter()
-        stages.data(run)
-        steps = round(sum(map(len, _lists(run).values())) * scale)
-        seconds = (time.perf_counter() - began) * scale
-        return Cost(name, steps, seconds, _peak())
+        return Cost(name, *_data(run, scale), _peak())
     with run.stage(name) as stage:
-        task = params.task.name if published_weights(params.task.name) else "llie_lol"
-        if name == "01_classifier":
-            shown = stages.crops(
-                stage, "classifier", params.classifier.crop, ("train", "search"), params.classifier.batch // 2
-            )
-            training = ClassifierTraining(params.classifier, shown, device)
-            steps = _scaled(training.steps, params.classifier.epochs, scale)
-            seconds = steps * _mean_seconds(training.step, range(training.steps))
-        elif name in ("02_loss_search", "03_architecture_search"):
-            own = params.loss_search if name == "02_loss_search" else params.architecture_search
-            crops = [stages.crops(stage, name[3:], own.crop, (part,)) for part in ("train", "search")]
-            space = _space(run)
-            if params.search == "here" and name == "02_loss_search":
-                judge = Classifier(params.classifier.network).eval().requires_grad_(False).to(device)
-                network = Supernet().to(device)
-                steps, seconds = _searching(LossSearch(own, network, space, judge, *crops), scale)
-            elif params.search == "here":
-                supernet, found = Supernet(own.mixing).to(device), FoundLoss.equal(space.trunk)
-                steps, seconds = _searching(ArchitectureSearch(own, supernet, space, found, *crops), scale)
-        else:
-            restorer = Restorer(Genotype.published(task)).to(device)
-            if name == "04_retrain":
-                shown = stages.crops(stage, "retrain", params.retrain.crop, ("train", "search"), params.retrain.batch)
-                space, validation = _space(run), stages.pictures(stage, "validation")
-                found = FoundLoss.equal(space.trunk)
-                training = RestorerTraining(params.retrain, restorer, space, found, shown, validation)
-                training.looks = set()
-                steps = _scaled(training.steps, params.retrain.epochs, scale)
-                seconds = steps * _mean_seconds(training.step, range(training.steps))
-                began = time.perf_counter()
-                inference.restore(restorer, validation.pictures(0)[0])
-                seconds += (time.perf_counter() - began) * len(validation) * scale * params.retrain.validations
-            else:
-                steps = round(len(stages.pictures(stage, "test")) * scale)
-                seconds = steps * _evaluation(stage, restorer)
-    return Cost(name, steps, seconds, _peak())
+        return Cost(name, *MEASURED[name](stage, scale), _peak())
 
 
 def _lists(run: Run) -> dict[str, list]:
-    from . import splits
-
     return splits.read(run.folder / "00_data/splits.json")
 
 
@@ -172,7 +180,8 @@ def plan(
     """
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        run = runs.open_run(profile, task, 0, data, device, folder, overrides)
+        nothing_fetched = ",".join(filter(None, (overrides, "perceptual.download=false")))
+        run = runs.open_run(profile, task, 0, data, device, folder, nothing_fetched)
         scale = 1.0
         for name in STAGES:
             spawning = multiprocessing.get_context("spawn")
