@@ -127,7 +127,7 @@ def loader() -> list[Entry]:
 
 def large() -> list[Entry]:
     """Peak of the process that restores 12 megapixels."""
-    took = {side: measure.fresh("restore_12mp", side, 0)["whole_mb"] for side in SIDES}
+    took = {side: cases.restore_12mp(side) for side in SIDES}
     return [entry("restore_12mp_memory_mb", took["ours"], took["reference"], "MB", True)]
 
 
@@ -139,7 +139,7 @@ def scaling() -> list[Entry]:
         for key, unit in (("seconds", "s"), ("memory_mb", "MB")):
             values = (took[side][key] for side in SIDES)
             found.append(entry(f"scaling_size_{key}_{size}", *values, unit, x=size))
-    for count in range(1, 10):
+    for count in range(2, 10):  # identity alone has no weights
         took = measure.in_turn({side: cases.mixed_layer(side, count) for side in SIDES})
         found.append(entry(f"scaling_operations_seconds_{count}", took["ours"], took["reference"], "s", x=count))
     return found
@@ -158,13 +158,9 @@ def changes() -> list[Entry]:
 
 
 def one(case: str, side: str, size: int) -> None:
-    """A side of a case in this process: its memory, and the seconds of its second step, as a line of JSON."""
+    """A side of a case in this process, as a line of JSON."""
     step = cases.FRESH[case](side, size)
-    if case == "restore_12mp":
-        say(json.dumps({"whole_mb": measure.peak(step, above=False)}))
-        return
-    found = {"memory_mb": measure.peak(step)}
-    say(json.dumps(found | ({"seconds": measure.seconds(step)} if case == "loss_search" else {})))
+    say(json.dumps({"memory_mb": measure.peak(step), "seconds": measure.seconds(step)}))
 
 
 def main() -> int:
@@ -176,20 +172,17 @@ def main() -> int:
         help="parts to measure; what else bench.json holds stays: iterations memory hypergradient restorer loader "
         "large scaling, or changes",
     )
-    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.words[:1] == ["one"]:
-        one(arguments.words[1], arguments.words[2], int(arguments.words[3]))
-        return 0
     parts = {part.__name__: part for part in (iterations, memory, hypergradient, restorer, loader, large, scaling)}
     chosen = arguments.only.split() or list(parts)
     parts["changes"] = changes  # when asked for: it takes minutes
-    began, found = time.monotonic(), []
-    for name in chosen:
-        found += parts[name]()
-    path, new = arguments.out / "bench.json", {entry["name"] for entry in found}
+    path, began = arguments.out / "bench.json", time.monotonic()
     kept = files.read_json(path) if arguments.only and path.is_file() else []
-    files.write_json(path, [*(entry for entry in kept if entry["name"] not in new), *found])
+    for name in chosen:
+        found = parts[name]()
+        new = {entry["name"] for entry in found}
+        kept = [*(entry for entry in kept if entry["name"] not in new), *found]
+        files.write_json(path, kept)
     say(f"{time.monotonic() - began:.0f} s; {path}")
     return 0
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hbl_lib import bilevel, config, images, inference, perceptual, training
+from hbl_lib import bilevel, config, images, perceptual, training
 from hbl_lib.classifier import Classifier, upper_loss
 from hbl_lib.data import Crops, Pictures
 from hbl_lib.genotype import Genotype
@@ -24,7 +24,7 @@ from hbl_lib.restorer import Restorer
 from hbl_lib.search import ArchitectureSearch, LossSearch
 from hbl_lib.supernet import MixedOperation, Supernet
 
-from . import published
+from . import measure, published
 from .measure import device
 
 SIDES = ("ours", "reference")
@@ -271,13 +271,28 @@ def loader_steps(profile: str, clock: Callable[[], float]) -> dict[str, tuple[St
     }
 
 
-def restore_12mp(side: str) -> Step:
-    """A picture of 4000x3000 through the folded network: as `restore` does it, or whole."""
-    picture = np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), dtype=np.uint8)
-    network = lol_restorer().deploy()
-    if side == "ours":
-        return lambda: inference.restore(network, picture)
-    return lambda: images.to_picture(network(images.to_tensor(picture).to(device())))
+PEAK_OF = """
+import sys
+from pathlib import Path
+from hbl_lib import strips
+from hbl_lib.__main__ import main
+if sys.argv[1] == "reference":
+    strips.is_large = lambda degraded: False
+if main(sys.argv[2:]):
+    sys.exit(1)
+status = Path("/proc/self/status").read_text()
+print(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024)
+"""
+
+
+def restore_12mp(side: str) -> float:
+    """Peak MB of the process in which the command `restore` works on a picture of 4000x3000; the reference: whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, picture = Path(folder) / "restorer.safetensors", Path(folder) / "large.png"
+        lol_restorer().save(checkpoint)
+        images.write(picture, np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), dtype=np.uint8))
+        words = ["restore", "--checkpoint", str(checkpoint), "--out", f"{folder}/out", str(picture)]
+        return float(measure.script(PEAK_OF, side, *words).splitlines()[-1])
 
 
 def mixed_layer(side: str, count: int, size: int = 64) -> Step:
@@ -292,5 +307,4 @@ def mixed_layer(side: str, count: int, size: int = 64) -> Step:
 FRESH: dict[str, Callable[[str, int], Step]] = {
     "loss_search": functools.partial(loss_search, perceptual_terms=False),
     "loss_search_perceptual": functools.partial(loss_search, perceptual_terms=True),
-    "restore_12mp": lambda side, _size: restore_12mp(side),
 }

@@ -63,24 +63,29 @@ def resident(key: str) -> float:
     raise RuntimeError(f"no {key} in /proc/self/status")
 
 
-def peak(work: Callable[[], object], above: bool = True) -> float:
-    """MB that `work` takes at its peak, above what the process (on a GPU: its tensors) held before, or in all."""
+def peak(work: Callable[[], object]) -> float:
+    """MB that `work` takes at its peak, above what the process (on a GPU: its tensors) held before."""
     if torch.cuda.is_available():
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         work()
-        return (torch.cuda.max_memory_allocated() - (before if above else 0)) / 2**20
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     work()
-    return resident("VmHWM") - (before if above else 0)
+    return resident("VmHWM") - before
+
+
+def script(source: str, *words: str) -> str:
+    """What a Python script prints in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", source, *words], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
 
 
 @functools.cache
 def fresh(case: str, side: str, size: int) -> dict[str, float]:
-    """What `python -m benchmarks one CASE SIDE SIZE` measures in a process of its own."""
-    words = [sys.executable, "-m", "benchmarks", "one", case, side, str(size)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words[1:])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    """What a step of a case costs in a process of its own: memory_mb of the first, seconds of the second."""
+    source = "import sys; from benchmarks.__main__ import one; one(*sys.argv[1:3], int(sys.argv[3]))"
+    return json.loads(script(source, case, side, str(size)).splitlines()[-1])

@@ -9,7 +9,6 @@ of the network (benchmarks/README.md).
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -100,14 +99,19 @@ class SideBySide(nn.Module):
         return nn.ModuleList(both)
 
     def forward(self, x: Tensor) -> Tensor:
-        branches: Sequence[Tensor] = (x, x)
+        branches = [x, x]
         for place, step in enumerate(self.steps):
             if isinstance(step, Folded):
                 joined = x if place == 0 else branches[0] if len(branches) == 1 else torch.cat(branches, 1)
-                branches = [_normalise(step(joined))]
+                branches.clear()  # what is no longer needed goes at once: pictures may be large
+                y = step(joined)
+                del joined
+                branches = [_normalise(y)]
+                del y
             else:
-                apart = branches[0].chunk(2, 1) if len(branches) == 1 else branches
-                branches = [_normalise(layer(part)) for layer, part in zip(step, apart, strict=True)]
+                branches = list(branches[0].chunk(2, 1)) if len(branches) == 1 else branches
+                for k, layer in enumerate(step):
+                    branches[k] = _normalise(layer(branches[k]))
             if place + 1 < len(self.steps):
                 branches = [F.relu_(branch) for branch in branches]
         clear, factor = branches[0].chunk(2, 1) if len(branches) == 1 else branches
