@@ -212,6 +212,7 @@ rule report:
         library=LIBRARY,
         executed=[f"{FOLDER}/{run}/{stage}/{stage}.ipynb" for run in RUNS for stage in [*CHAIN, *MEMBERS]],
         searched=f"{FOLDER}/08_searched_results.ipynb",
+        bench=[path for path in (f"{RESULTS}/bench/bench.json", "results/reference/bench/bench.json") if os.path.isfile(path)][:1],
     output:
         f"{FOLDER}/report.html",
     log:

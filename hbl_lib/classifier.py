@@ -9,6 +9,7 @@ the loss, from running to its floor.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -46,9 +47,9 @@ class Classifier(nn.Module):
         """A frozen copy with every batch normalisation folded into the convolution before it; the same logits."""
         from torch.fx.experimental.optimization import fuse
 
-        copy = Classifier(self.name)
-        copy.network = fuse(self.network.eval())
-        return copy.eval().requires_grad_(False)
+        folded = copy.deepcopy(self).eval()
+        folded.network = fuse(folded.network)
+        return folded.requires_grad_(False)
 
     def save(self, path: Path) -> None:
         """Write name and weights into one file."""

@@ -76,11 +76,11 @@ class Crops:
 
     def _one(self, index: int, drawn: torch.Generator) -> np.ndarray:
         """Degraded and clear, (2, crop, crop, 3) uint8."""
-        both = np.stack(self.pictures.pictures(index))  # (2, H, W, 3)
-        top = int(torch.randint(both.shape[1] - self.crop + 1, (), generator=drawn))
-        left = int(torch.randint(both.shape[2] - self.crop + 1, (), generator=drawn))
+        whole = self.pictures.pictures(index)
+        top, left = (int(torch.randint(n - self.crop + 1, (), generator=drawn)) for n in whole[0].shape[:2])
+        both = np.stack([picture[top : top + self.crop, left : left + self.crop] for picture in whole])
         turns, flip = torch.randint(4, (2,), generator=drawn).tolist()
-        both = np.rot90(both[:, top : top + self.crop, left : left + self.crop], turns, axes=(1, 2))
+        both = np.rot90(both, turns, axes=(1, 2))
         return np.flip(both, axis=2) if flip % 2 else both
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:

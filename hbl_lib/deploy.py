@@ -2,8 +2,7 @@
 
 An identity becomes a tap of the kernel beside it. The two convolutions of a dense candidate that read the layer's
 input become one. R_u and R_v of a unit run side by side: where both have the same kind of layer, as one convolution in
-two groups. ReLUs and sums work in place. Everything stays in the channels-last format, which won for every layer shape
-of the network (benchmarks/README.md).
+two groups. ReLUs and sums work in place. Everything stays in the channels-last format.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .network import HNU, Network, ResidualPair
+from .network import HNU, Network, ResidualPair, normalise
 from .operations import Convolution, Dense, Skip, convolve
 
 
@@ -54,11 +53,6 @@ class FoldedDense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         hidden, y = convolve(x, self.first).chunk(2, 1)
         return convolve(F.relu(hidden), self.second).add_(y)
-
-
-def _normalise(x: Tensor) -> Tensor:
-    """`network.normalise` as a group normalisation, which without gradients is the fastest form."""
-    return F.group_norm(x, x.shape[1])
 
 
 def fold(layer: nn.Module) -> nn.Module:
@@ -106,12 +100,12 @@ class SideBySide(nn.Module):
                 branches.clear()  # what is no longer needed goes at once: pictures may be large
                 y = step(joined)
                 del joined
-                branches = [_normalise(y)]
+                branches = [normalise(y)]
                 del y
             else:
                 branches = list(branches[0].chunk(2, 1)) if len(branches) == 1 else branches
                 for k, layer in enumerate(step):
-                    branches[k] = _normalise(layer(branches[k]))
+                    branches[k] = normalise(layer(branches[k]))
             if place + 1 < len(self.steps):
                 branches = [F.relu_(branch) for branch in branches]
         clear, factor = branches[0].chunk(2, 1) if len(branches) == 1 else branches

@@ -78,7 +78,7 @@ class References:
     """Features of clear pictures over a trunk: computed once for a picture, without gradients, and kept for a while.
 
     A picture is known by its content, so that whatever shows it again finds it: the second pass of a search step, and
-    crops that repeat. `room`: bytes kept at the most, beyond the last picture's.
+    crops that repeat. `room`: bytes kept at the most; the last picture's are kept in any case.
     """
 
     def __init__(self, trunk: Trunk, room: int = 2**27):
@@ -103,7 +103,7 @@ class References:
 
 
 def reuse(references: Iterable[References]) -> dict[str, int]:
-    """How many clear pictures' features were computed, and how many were found again, for the manifest."""
+    """How often features of clear pictures were computed and found again, since the last resume, for the manifest."""
     of = list(references)
     return {"computed": sum(r.computed for r in of), "found_again": sum(r.found for r in of)}
 

@@ -80,13 +80,6 @@ def _scaled(steps: int, epochs: int | None, scale: float) -> int:
     return steps if epochs is None else round(steps * scale)
 
 
-def _data(run: Run, scale: float) -> tuple[int, float]:
-    began = time.perf_counter()
-    stages.data(run)
-    pairs = sum(map(len, _lists(run).values()))
-    return round(pairs * scale), (time.perf_counter() - began) * scale
-
-
 def _classifier(stage: Stage, scale: float) -> tuple[int, float]:
     params = stage.run.params.classifier
     shown = stages.crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
@@ -146,17 +139,17 @@ MEASURED |= {"04_retrain": _retraining, "05_evaluate": _evaluation}
 def _stage_cost(name: str, run: Run, scale: float) -> Cost:
     """In a process of its own, so that memory is the stage's."""
     if name == "00_data":
-        return Cost(name, *_data(run, scale), _peak())
+        began = time.perf_counter()
+        stages.data(run)
+        pairs = sum(map(len, splits.read(run.folder / "00_data/splits.json").values()))
+        return Cost(name, pairs, time.perf_counter() - began, _peak(run.device.type == "cuda"))
     with run.stage(name) as stage:
-        return Cost(name, *MEASURED[name](stage, scale), _peak())
+        found = MEASURED[name](stage, scale)
+    return Cost(name, *found, _peak(run.device.type == "cuda"))
 
 
-def _lists(run: Run) -> dict[str, list]:
-    return splits.read(run.folder / "00_data/splits.json")
-
-
-def _peak() -> float:
-    if torch.cuda.is_available():
+def _peak(on_gpu: bool) -> float:
+    if on_gpu:
         return torch.cuda.max_memory_allocated() / 2**20
     status = Path("/proc/self/status")
     if status.is_file():  # where there is none, as on macOS: in bytes
@@ -176,7 +169,8 @@ def plan(
 ) -> list[Cost]:
     """The cost of every stage, on the task's data or the folder `data`, as if it were `pairs` pairs where given.
 
-    The loss is taken with all its terms, the architecture as published: what is found may be cheaper.
+    The loss is taken with all its terms, the architecture as published: what is found may cost a little less or more.
+    Memory is that of the data there is, whatever `pairs`.
     """
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -187,8 +181,10 @@ def plan(
             spawning = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(1, mp_context=spawning) as process:
                 found.append(process.submit(_stage_cost, name, run, scale).result())
-            if name == "00_data" and pairs:
-                scale = pairs / sum(map(len, _lists(run).values()))
+            if name == "00_data":
+                there = found[0].steps
+                scale = pairs / there if pairs else 1.0
+                found[0] = Cost(name, round(there * scale), found[0].seconds * scale, found[0].memory_mb)
     return found
 
 

@@ -198,7 +198,7 @@ def speed_html(results: Path) -> str:
     own = path != speed.REFERENCE
     where = "bench/bench.json of these results" if own else "results/reference/bench/bench.json, committed with the kit"
     alt = "Time and memory of a search iteration against the crop's side, and time of a mixed layer against the number "
-    alt += "of its candidates, for the published scheme (reference) and for the kit, which grows more slowly"
+    alt += "of its candidates, for the published scheme (reference) and for the kit"
     return (
         "<h2>How fast</h2><p>The kit's side against a reference written plainly, in turn in one run, medians: the "
         "published scheme for the searches, the plain network and others for the restorer. Measured on "

@@ -24,7 +24,8 @@ def verify(folder: Path) -> Iterator[tuple[str, int | None, list[str]]]:
         if not isinstance(recorded, dict):
             raise KitError(f"{folder / BUNDLE}: expected checksums by file")
         problems = [f"{name}: has no checksum" for name in PARTS if name not in recorded]
-        problems += [_unnamed(folder / name) for name in files.checksums(folder) if name not in {*recorded, BUNDLE}]
+        named = {*recorded, BUNDLE}
+        problems += [_unnamed(path) for path in _files(folder) if str(path.relative_to(folder)) not in named]
         yield "bundle", len(recorded), [*problems, *_differences(folder, recorded, False)]
         return
     found = sorted(folder.rglob(manifest.NAME)) if folder.is_dir() else []
@@ -34,11 +35,9 @@ def verify(folder: Path) -> Iterator[tuple[str, int | None, list[str]]]:
     for run in runs or [folder]:
         absent = [run / stage for stage in STAGES if runs and not (run / stage).is_dir()]
         yield from ((str(place.relative_to(folder)), None, []) for place in absent)
-        strangers = [
-            path for path in sorted(run.iterdir()) if runs and path.is_file() and not path.name.startswith(".")
-        ]  # .lock
+        strangers = [path for path in _files(run, "*") if runs and path.suffix != ".ipynb"]
         if strangers:
-            yield str(run.relative_to(folder)), 0, list(map(_unnamed, strangers))
+            yield run.name, 0, list(map(_unnamed, strangers))
         members = [place for name in ABLATIONS for place in sorted((run / name).glob("*"))]
         for place in (*(run / stage for stage in STAGES), *members):
             if not place.is_dir() or place / manifest.NAME in found:
@@ -49,6 +48,12 @@ def verify(folder: Path) -> Iterator[tuple[str, int | None, list[str]]]:
             yield str(path.parent.relative_to(folder)), *_stage(path)
         except KitError as error:  # of its manifest
             yield str(path.parent.relative_to(folder)), 0, [str(error)]
+
+
+def _files(folder: Path, pattern: str = "**/*") -> list[Path]:
+    """Its files, but for hidden ones such as .lock."""
+    found = (path for path in sorted(folder.glob(pattern)) if path.is_file() or path.is_symlink())
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def _unnamed(path: Path) -> str:

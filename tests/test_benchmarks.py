@@ -47,7 +47,7 @@ def test_both_sides_of_an_iteration_run_and_move_the_network(side, case, monkeyp
 
 
 def test_the_convolutions_that_are_timed_alone_are_all_of_the_network_s():
-    picture = torch.rand(1, 3, *bench.PICTURE)
+    picture = torch.rand(1, 3, *bench.PICTURE, device=measure.device())
     found = cases.Convolutions(cases.lol_restorer(), picture)
     macs = 0
     for (name, x, weight, *_), count in found.counts.items():
@@ -87,3 +87,9 @@ def test_the_committed_figures_hold_every_entry_with_its_machine_and_ratio(tmp_p
         if entry["reference"]:
             assert entry["ratio"] == pytest.approx(entry["ours"] / entry["reference"])
     assert {e["x"] for e in entries if e["name"].startswith("scaling_size_seconds")} >= {128, 256, 512}
+
+
+def test_the_table_in_the_benchmarks_readme_is_that_of_the_committed_figures(tmp_path):
+    entries = [e for e in speed.measured(tmp_path)[0] if not e["name"].startswith("change_")]
+    table = speed.table(entries).to_markdown(index=False, disable_numparse=True)
+    assert table in (measure.ROOT / "benchmarks/README.md").read_text()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from skimage import data
 
-from hbl_lib import images, strips
+from hbl_lib import images, inference, strips
 from hbl_lib.genotype import Genotype
 from hbl_lib.restorer import Restorer
 
@@ -20,10 +20,10 @@ def restorer(name, seed=0):
 
 
 @pytest.mark.parametrize("name", GENOTYPES)
-@pytest.mark.parametrize("size", [(17, 31), (48, 64)])
-def test_the_folded_network_is_the_network(name, size, rng):
+@pytest.mark.parametrize(("count", "size"), [(1, (1, 1)), (1, (3, 4)), (1, (5, 7)), (2, (17, 31)), (1, (48, 64))])
+def test_the_folded_network_is_the_network(name, count, size, rng):
     plain = restorer(name).double()
-    pictures = torch.rand(2, 3, *size, generator=rng, dtype=torch.float64)
+    pictures = torch.rand(count, 3, *size, generator=rng, dtype=torch.float64)
     before = pictures.clone()
     with torch.no_grad():
         torch.testing.assert_close(plain.deploy()(pictures), plain(pictures), rtol=0, atol=1e-11)
@@ -68,3 +68,13 @@ def test_strips_of_the_widest_kernels_see_far_enough(rng):
     picture = torch.rand(1, 3, 120, 16, generator=rng, dtype=torch.float64)
     with torch.no_grad():
         torch.testing.assert_close(strips.restore(network, picture, 8), network(picture), rtol=0, atol=1e-11)
+
+
+def test_a_large_picture_goes_through_in_strips_without_being_told(monkeypatch):
+    network, picture = restorer("llie_lol").deploy(), data.chelsea()
+    whole = inference.restore(network, picture)
+    cut, original = [], strips.restore
+    monkeypatch.setattr(strips, "PIXELS", 2**14)
+    monkeypatch.setattr(strips, "restore", lambda *a: cut.append(a) or original(*a))
+    found = inference.restore(network, picture)
+    assert cut and abs(found.astype(int) - whole).max() <= 1

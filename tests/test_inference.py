@@ -34,9 +34,10 @@ def noise(*shape):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 3), (17, 31), (64, 48)])
 def test_every_size_comes_back_in_its_size(restorer, shape):
-    restored = inference.restore_any(restorer, modes.Picture(noise(*shape, 3) / np.float32(255)))
-    assert restored.rgb.shape == (*shape, 3)
-    assert np.isfinite(restored.rgb).all()
+    for network in (restorer, restorer.deploy()):
+        restored = inference.restore_any(network, modes.Picture(noise(*shape, 3) / np.float32(255)))
+        assert restored.rgb.shape == (*shape, 3)
+        assert np.isfinite(restored.rgb).all()
 
 
 def test_both_ways_of_restoring_agree(restorer):

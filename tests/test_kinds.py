@@ -214,7 +214,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def restorer():
-    return Restorer(Genotype.uniform("1-C")).eval()
+    return Restorer(Genotype.uniform("1-C")).deploy()
 
 
 def restored(restorer: Restorer, path: Path, out: Path) -> str:

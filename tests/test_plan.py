@@ -31,6 +31,11 @@ def test_the_table_adds_up(costs):
     assert lines[-1].split()[1] == plan.words(sum(cost.seconds for cost in costs)).split()[0]
 
 
+def test_a_plan_for_other_pairs_counts_their_data_and_test_pictures():
+    steps = {cost.stage: cost.steps for cost in plan.plan("smoke", "llie_lol", device="cpu", pairs=90)}
+    assert (steps["00_data"], steps["05_evaluate"], steps["04_retrain"]) == (90, 20, 3)
+
+
 def test_epochs_grow_with_the_number_of_pairs_and_steps_do_not():
     assert plan._scaled(600, 30, 2.5) == 1500
     assert plan._scaled(600, None, 2.5) == 600
