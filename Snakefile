@@ -37,6 +37,7 @@ MEMBERS = yaml.safe_load(Path("params/ablations.yaml").read_text()) if setting("
 PUBLISHED = yaml.safe_load(Path("params/published/loss.yaml").read_text())["weights"]
 LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("params/published").glob("*.yaml")]))
 LIBRARY.append("params/ablations.yaml")
+BENCH = Path(RESULTS, "bench/bench.json")
 
 # The notebooks' kernel is the environment that runs this file.
 os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "HBL_PREFIX": sys.prefix, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -212,7 +213,7 @@ rule report:
         library=LIBRARY,
         executed=[f"{FOLDER}/{run}/{stage}/{stage}.ipynb" for run in RUNS for stage in [*CHAIN, *MEMBERS]],
         searched=f"{FOLDER}/08_searched_results.ipynb",
-        bench=[path for path in (f"{RESULTS}/bench/bench.json", "results/reference/bench/bench.json") if os.path.isfile(path)][:1],
+        bench=BENCH if BENCH.is_file() else "results/reference/bench/bench.json",
     output:
         f"{FOLDER}/report.html",
     log:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
-import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import config, files, manifest, overlap, soundness
+from . import config, files, lock, manifest, overlap, soundness
 from .errors import KitError, nearest, printable
-from .lock import ALONE, locked
 from .progress import say
 
 if TYPE_CHECKING:
@@ -64,62 +59,23 @@ def _notebook(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from . import ablations, data, evaluation, paper, splits, stages
-    from .genotype import Genotype
+    from . import settings
 
-    if re.search(r"[<>{}\n]", arguments.results):
-        raise KitError(f"RESULTS {arguments.results!r}: choose a folder without <, >, {{, }} or line break in its path")
-    if arguments.ablations not in ("", "0", "1"):
-        raise KitError(f"ABLATIONS '{arguments.ablations}': 1 runs the ablations, 0 or nothing leaves them out")
-    config.jobs(arguments.jobs, threads=1, on_gpu=False)
-    seeds = arguments.seeds.split()
-    if not seeds or not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):
-        raise KitError(f"SEEDS '{arguments.seeds}': expected whole numbers from 0 on, each once, separated by spaces")
-    tasks = arguments.tasks.split()
-    if not tasks or len(set(tasks)) < len(tasks) or "," in arguments.tasks:
-        raise KitError(f"TASKS '{arguments.tasks}': expected names of params/tasks, each once, separated by spaces")
-    if arguments.data and len(tasks) > 1:
-        raise KitError(
-            f"DATA is one task's, but TASKS names {len(tasks)}: {arguments.tasks}. Say which: TASKS=llie_lol"
-        )
-    given = evaluation.parse_methods(arguments.methods)
-    if given and len(tasks) > 1:
-        raise KitError(f"METHODS are one task's, but TASKS names {len(tasks)}: {arguments.tasks}. Say which.")
-    for name, folder in given.items():
-        if not folder.is_dir():
-            raise KitError(f"METHODS: {name}: {folder}: no such folder")
-    for task, seed in itertools.product(tasks, map(int, seeds)):
-        arguments.seed = seed
-        run = _open(arguments, task)
-        evaluation.refuse_own(given, run.folder)
-        paper.published_scores(run.params.task)  # named wrongly, it would stop the last stage
-        if run.params.search == "published":
-            Genotype.published(task)
-        for ablation in manifest.ABLATIONS if arguments.ablations == "1" else ():
-            ablations.members(ablation, task)
-        say(run.describe())
-        lists = run.folder / "00_data/splits.json"
-        if seed != int(seeds[0]):
-            continue
-        if not run.params.perceptual.untrained:  # 02_loss_search would stop for want of them, after the classifier
-            stages.loss_space(run)
-        if given and lists.is_file():  # a fault would cost what 05_evaluate has made
-            evaluation.restored_elsewhere(given, data.Pictures(run.data_root, splits.read(lists)["test"]))
-        if run.params.task.data != "embedded":
-            params, found = run.params, soundness.require_sound(soundness.check(run.data_root))
-            if params.task.unseen:
-                overlap.require_unseen(run.data_root, config.located(params.task.unseen))
-            splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
-            data.require_large_enough(params, run.data_root, found)
+    a = arguments
+    given = settings.Given(
+        a.profile, a.tasks, a.seeds, a.data, a.device, a.results, a.overrides, a.ablations, a.methods, a.jobs
+    )
+    for words in settings.check(given):
+        say(words)
     return 0
 
 
 def _jobs(arguments: argparse.Namespace) -> int:
-    from . import runs
+    from . import runs, settings
 
     params = config.load(arguments.profile, "llie_lol", overrides=arguments.overrides)
     on_gpu = runs.choose_device(arguments.device).type != "cpu"
-    say(str(config.jobs(arguments.jobs, params.threads, on_gpu)))
+    say(str(settings.jobs(arguments.jobs, params.threads, on_gpu)))
     return 0
 
 
@@ -135,19 +91,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _alone(arguments: argparse.Namespace) -> int:
-    folder = config.ROOT / config.expanded(str(arguments.folder))
-    with locked(folder) as lock:  # which the command inherits, so that it goes on holding it if this process is killed
-        environment = os.environ | {ALONE: str(folder.resolve())}
-        with subprocess.Popen(arguments.command, pass_fds=[lock.fileno()], env=environment) as process:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:  # a terminal's has reached the command too, which ends what it started
-                say("stopping; the next start goes on from what was saved")
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                process.terminate()
-                return process.wait()
+    return lock.alone(config.ROOT / config.expanded(str(arguments.folder)), arguments.command)
 
 
 def _restorer(arguments: argparse.Namespace) -> Restorer:
@@ -307,7 +251,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--methods", default="", help="'name=folder ...', restored pictures to score")
     check.add_argument("--ablations", default="", help="1: check params/ablations.yaml too")
     check.add_argument("--jobs", default="auto", help="notebooks side by side (default: auto)")
-    check.set_defaults(act=_check, replica="")
+    check.set_defaults(act=_check)
     jobs = commands.add_parser("jobs", parents=[options], help="say how many notebooks run side by side")
     jobs.add_argument("jobs", help="a number, or auto: as many as the cores have room for")
     jobs.set_defaults(act=_jobs)

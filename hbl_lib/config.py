@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -171,16 +170,6 @@ class Params(Section):
     architecture_search: ArchitectureSearchParams
     retrain: RetrainParams
     ablation: AblationParams
-
-
-def jobs(wanted: str, threads: int, on_gpu: bool) -> int:
-    """How many notebooks run side by side: a number, or "auto", as many as there are cores for; on a GPU, one."""
-    if wanted == "auto":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return 1 if on_gpu else max(1, cores // threads)
-    if not wanted.isdecimal() or int(wanted) < 1:
-        raise KitError(f"JOBS '{wanted}': expected a whole number of at least 1, or auto")
-    return int(wanted)
 
 
 def expanded(text: str) -> Path:

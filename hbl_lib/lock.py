@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,3 +57,19 @@ def _holder(lock: TextIO) -> str:
     lock.seek(0)
     text = lock.read(200)
     return f" ({text})" if text else ""
+
+
+def alone(folder: Path, command: Sequence[str]) -> int:
+    """Run a command while no other one may, by the lock on `folder`; its exit status."""
+    with locked(folder) as lock:  # which the command inherits, so that it goes on holding it if this process is killed
+        environment = os.environ | {ALONE: str(folder.resolve())}
+        with subprocess.Popen(command, pass_fds=[lock.fileno()], env=environment) as process:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # a terminal's has reached the command too, which ends what it started
+                say("stopping; the next start goes on from what was saved")
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                process.terminate()
+                return process.wait()

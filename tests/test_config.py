@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
 import pytest
@@ -181,12 +180,3 @@ def test_how_the_pictures_of_a_folder_came_about_need_not_be_known(tmp_path, mon
     assert config.load("smoke", "mine", data="folder").task.degradation == ""
     with pytest.raises(KitError, match="no degradation ''; there are: low_light, haze"):
         config.load("smoke", "mine")
-
-
-def test_as_many_notebooks_run_side_by_side_as_the_cores_have_room_for(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
-    assert [config.jobs("auto", threads, on_gpu=False) for threads in (1, 2, 4, 8)] == [6, 3, 1, 1]
-    assert config.jobs("auto", 1, on_gpu=True) == 1
-    assert config.jobs("3", 8, on_gpu=True) == 3
-    with pytest.raises(KitError, match="JOBS '0': expected a whole number of at least 1, or auto"):
-        config.jobs("0", 1, on_gpu=False)
