@@ -75,7 +75,8 @@ def memory() -> list[Entry]:
     ):
         took = {side: measure.fresh(case, side, size)["memory_mb"] for side in SIDES}
         found.append(entry(f"loss_search_iteration_memory{suffix}", took["ours"], took["reference"], "MB"))
-    return found
+    ours, frozen = (measure.fresh("loss_search", side, SIZE)["memory_mb"] for side in ("ours", "frozen"))
+    return [*found, entry("loss_search_iteration_memory_alpha_frozen", ours, frozen, "MB")]
 
 
 def hypergradient() -> list[Entry]:

@@ -84,7 +84,7 @@ def search_params() -> config.LossSearchParams:
 
 
 def loss_search(side: str, size: int, perceptual_terms: bool) -> Step:
-    """One iteration, one beta step and one weight step, at (1, 3, size, size)."""
+    """One iteration, one beta step and one weight step, at (1, 3, size, size); "frozen": reference, alpha frozen."""
     train, held_out = crops(size, "train"), crops(size, "held out")
     space = whole_space() if perceptual_terms else PixelSpace()
     torch.manual_seed(0)
@@ -94,7 +94,10 @@ def loss_search(side: str, size: int, perceptual_terms: bool) -> Step:
         return lambda: search.step(_next(search))
     values = published.all_values(space.trunk, space.lpips) if perceptual_terms else published.pixel_values
     count = len(space.names) if perceptual_terms else len(PIXEL_TERMS)
-    scheme = published.LossSearch(published.supernet().to(device()), values, count, judge, RATE)
+    network = published.supernet().to(device())
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not (side == "frozen" and name.endswith(".alpha")))
+    scheme = published.LossSearch(network, values, count, judge, RATE)
     return lambda: scheme.step(*_pair(train, scheme), held_out.at(_next(scheme))[0].to(device()))
 
 
