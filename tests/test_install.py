@@ -83,7 +83,8 @@ def test_the_readme_lists_every_embedded_picture_with_its_licence():
         assert f"| {row['picture']} | {row['package']} | {row['credit']} | {row['licence']} |" in text
 
 
-RUNS = "quick-embedded quick-mit quick-sihr quick-uie quick-lol97 quick-uieb256 quick-lsui quick-ihaze20"
+RUNS = """quick-embedded/llie_lol quick-embedded/llie_mit quick-embedded/sihr quick-embedded/uie
+quick-lol97/llie_lol quick-uieb256/uie quick-lsui/uie quick-ihaze20/sihr"""
 
 
 def test_every_result_in_the_readme_stands_in_a_committed_metrics_file():
@@ -110,7 +111,7 @@ def test_every_ablation_in_the_readme_stands_in_a_committed_metrics_file():
     section = (ROOT / "README.md").read_text().split("### The ablations")[1].split("\n## ")[0]
     rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in section.splitlines() if "|" in line]
     told = {row[0]: row[1:] for row in rows}
-    folder = ROOT / "results/reference/quick-embedded"
+    folder = ROOT / "results/reference/quick-embedded/llie_lol"
 
     def scores(found):
         return f"{found['psnr']:.2f}, {found['ssim']:.3f}".replace(" 0.", " .")
