@@ -207,12 +207,30 @@ rule searched_results:
         PAPERMILL + "tasks={params.tasks:q} && cp {log:q} {output:q}"
 
 
+rule claims:
+    input:
+        notebook="notebooks/10_claims.ipynb",
+        library=LIBRARY,
+        metrics=[f"{FOLDER}/{run}/05_evaluate/metrics.json" for run in RUNS],
+        members=[f"{FOLDER}/{run}/{member}/metrics.json" for run in RUNS for member in members_of(run.split("/")[0])],
+    output:
+        f"{FOLDER}/10_claims.ipynb",
+    log:
+        f"{FOLDER}/logs/10_claims.ipynb",
+    params:
+        tasks=" ".join(TASKS),
+        seeds=" ".join(SEEDS),
+    shell:
+        PAPERMILL + "tasks={params.tasks:q} seeds={params.seeds:q} && cp {log:q} {output:q}"
+
+
 rule report:
     input:
         notebook="notebooks/09_report.ipynb",
         library=LIBRARY,
         executed=[f"{FOLDER}/{run}/{stage}/{stage}.ipynb" for run in RUNS for stage in [*CHAIN, *MEMBERS]],
         searched=f"{FOLDER}/08_searched_results.ipynb",
+        claims=f"{FOLDER}/10_claims.ipynb",
         bench=BENCH if BENCH.is_file() else "results/reference/bench/bench.json",
     output:
         f"{FOLDER}/report.html",

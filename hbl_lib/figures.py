@@ -36,6 +36,11 @@ COLORS = {
     "1-DC": "#dadaeb",
     "3-DC": "#807dba",
 }
+VERDICTS = {
+    "replicates": ("#0173b2", "s"),
+    "does not replicate": ("#d55e00", "X"),
+    "not resolved at this budget": ("#949494", "o"),
+}
 DARK = ("3-C", "5-C", "3-2-DC", "3-2-RDC", "3-DC")  # operations whose colour needs white letters
 
 
@@ -214,3 +219,22 @@ def training_curves(histories: dict[str, list[dict[str, Any]]]) -> Figure:
     axis.set(xlabel="step", title="training loss", yscale="log")
     axis.legend(fontsize=8, ncols=2)
     return figure
+
+
+def effects(frame: pd.DataFrame) -> tuple[Figure, str]:
+    """The measured effects of `claims.of_task` with their intervals, PSNR and SSIM, and the alternative text."""
+    rows = frame.dropna(subset=["effect (dB)"]).iloc[::-1]
+    figure, axes = panels(2, 4.6, 0.9 + 0.3 * len(rows))
+    for axis, name in zip(axes, ("effect (dB)", "effect (SSIM)"), strict=True):
+        for place, (_, row) in enumerate(rows.iterrows()):
+            color, marker = VERDICTS.get(row["verdict"], ("#949494", "o"))
+            reach = [[row[name] - row[f"{name} from"]], [row[f"{name} to"] - row[name]]]
+            axis.errorbar(row[name], place, xerr=reach, fmt=marker, color=color, capsize=3)
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set(xlabel=name, yticks=range(len(rows)), yticklabels=[])
+    axes[0].set_yticklabels([f"{row['task']}: over {row['against']}" for _, row in rows.iterrows()])
+    for verdict, (color, marker) in VERDICTS.items():
+        axes[1].plot([], [], marker, color=color, label=verdict)
+    axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize="small")
+    said = (f"over {r['against']} {r['effect (dB)']:+.2f} dB, {r['verdict']}" for _, r in rows.iloc[::-1].iterrows())
+    return figure, "Mean effects with 95 % intervals, in PSNR and SSIM: " + "; ".join(said)

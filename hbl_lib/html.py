@@ -9,7 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-DIGITS = {"published PSNR (dB)": 2, "difference (dB)": 2, "GMAC at 400x600": 2, "seconds": 0}  # PSNR: 2, others: 4
+DIGITS = {
+    "published PSNR (dB)": 2,
+    "difference (dB)": 2,
+    "published effect (dB)": 2,
+    "GMAC at 400x600": 2,
+    "seconds": 0,
+}  # PSNR: 2, others: 4
 
 
 class Html:

@@ -237,8 +237,19 @@ def _caption(table: str, title: str, runs: Sequence[dict[str, Any]]) -> str:
 
 
 def shown_columns(table: Table) -> pd.DataFrame:
-    """The frame for readers: without what the caption says of all rows, and without the key, which is for machines."""
-    return table.frame.drop(columns=["key", "measured on"], errors="ignore")
+    """The frame for readers: without what the caption says of all rows, and without the key, which is for machines.
+
+    A value with its interval (columns NAME, "NAME from", "NAME to") becomes one cell.
+    """
+    frame = table.frame.drop(columns=["key", "measured on"], errors="ignore")
+    for name in [column.removesuffix(" from") for column in frame if column.endswith(" from")]:
+        digits = 2 if "dB" in name else 3
+        cells = [
+            "" if pd.isna(value) else f"{value:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+            for value, low, high in zip(frame[name], frame[f"{name} from"], frame[f"{name} to"], strict=True)
+        ]
+        frame = frame.drop(columns=[f"{name} from", f"{name} to"]).assign(**{name: cells})
+    return frame
 
 
 def name_of(task: TaskParams) -> str:

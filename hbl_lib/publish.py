@@ -11,7 +11,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import ablations, evaluation, files, findings, html, images, manifest, paper, paper_figures, perceptual
+from . import ablations, claims, evaluation, files, findings, html, images, manifest, paper, paper_figures, perceptual
 from .baselines import CLASSICAL
 from .config import TaskParams
 from .genotype import Genotype
@@ -54,6 +54,7 @@ def tables(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> 
     shares.loc[here, "resolved"] = [task not in weights[2] for task in shares.loc[here, "task"]]
     shares.loc[here, "file"] = [f"{task}/02_loss_search/loss.yaml" for task in shares.loc[here, "task"]]
     shares.loc[here, "key"] = "weights"
+    found["claims"] = claims.table(profile_folder, tasks, seeds)
     found["figure7"] = Table(shares, "Figure 7a: softmax of the loss weights, TV and Laplacian left out")
     return found
 

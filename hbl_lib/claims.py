@@ -1,0 +1,218 @@
+"""The paper's claims held against what was measured: effect, interval, verdict; from metrics files alone.
+
+A claim that one thing beats another is a comparison of two sets of restored test pictures, PSNR and SSIM both. A claim
+of a task's dominant loss is held against the weights that the searches found. `effects` says when a verdict is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import ablations, effects, evaluation, findings, manifest, paper, tables
+from .baselines import CLASSICAL
+from .config import TaskParams
+from .effects import Effect
+from .errors import KitError
+from .losses import FoundLoss
+
+LOSS, UNIFORM = "A searched loss beats equal weights", "The searched architecture beats a set one"
+STRATEGY, METHODS = "Loss, then architecture, beats both at once", "The network beats the compared methods"
+DOMINANT = "The dominant loss differs between tasks"
+SOURCES = {
+    LOSS: "Section 4.1, Figure 6",
+    UNIFORM: "Section 4.2, Table 5",
+    STRATEGY: "Section 4.3, Table 5",
+    METHODS: "Section 3.2, Tables 2 to 4",
+    DOMINANT: "Section 4.4, Figure 7",
+}
+OURS = (f"{paper.ARCHITECTURES}/ours", "restored")
+HEADINGS = {"psnr": "effect (dB)", "ssim": "effect (SSIM)"}
+NOTES = (
+    "Effect: mean over scenes and seeds of the difference between the two, on the same test pictures (versions of one "
+    "scene are averaged first), with a 95 % interval by bootstrap over scenes and seeds. p: Wilcoxon's signed ranks "
+    "over scenes, of PSNR, adjusted for the number of comparisons (Benjamini and Hochberg).",
+    "A claim replicates where PSNR and SSIM both are higher, interval and p (.05) agreeing; it does not where either "
+    f"is lower so. With fewer than {effects.MIN_PICTURES} scenes or {effects.MIN_SEEDS} seeds nothing is resolved. A "
+    "dominant loss replicates where it leads in every seed, and does not where it leads in none.",
+)
+COLUMNS = ["claim", "in the paper", "task", "against", "published effect (dB)"]
+COLUMNS += [f"{heading}{end}" for heading in HEADINGS.values() for end in ("", " from", " to")]
+COLUMNS += ["p", "seeds", "scenes", "verdict", "why", "file", "key"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`better` and `worse`: (stage, key within metrics.json); `published`: the difference of the paper's numbers.
+
+    `in_paper`: the paper claims it of this task; else it is only told where it was run.
+    """
+
+    claim: str
+    against: str
+    better: tuple[str, str]
+    worse: tuple[str, str]
+    published: dict[str, float]
+    in_paper: bool = True
+
+
+def _printed(rows: dict[str, dict[str, float]], better: str, worse: str) -> dict[str, float]:
+    return {m: rows[better][m] - rows[worse][m] for m in HEADINGS} if {better, worse} <= rows.keys() else {}
+
+
+def comparisons(task: TaskParams) -> list[Comparison]:
+    """What the paper claims of a task's restored pictures, and runs can test."""
+    on_lol = task.name == "llie_lol"
+    table5 = paper.published("table5")["rows"] if on_lol else {}
+    losses, found = paper.LOSSES, []
+    for label, worse in (("MBLLEN", "mbllen_default"), ("U-Net", "unet_default"), ("HBL", "ours_default")):
+        better = OURS if label == "HBL" else (f"{losses}/{worse.replace('default', 'searched')}", "restored")
+        worse = (f"{losses}/{worse}", "restored")
+        found.append(Comparison(LOSS, f"{label}, equal weights", better, worse, {}, on_lol))
+    for name, member in ablations.members(paper.ARCHITECTURES, task.name).items():
+        if name in ("ours", "published"):
+            continue
+        claim = STRATEGY if name == "synchronous" else UNIFORM
+        worse = (f"{paper.ARCHITECTURES}/{name}", "restored")
+        found.append(Comparison(claim, member.label, OURS, worse, _printed(table5, "Ours", member.label), on_lol))
+    printed, ours = paper.published_scores(task), (paper.EVALUATION, "restored")
+    sides = {
+        "MBLLEN": (OURS, f"{losses}/mbllen_default", "restored"),
+        "U-Net": (OURS, f"{losses}/unet_default", "restored"),
+    }
+    for key, method in CLASSICAL.items():
+        if method.made_for in ("any", task.degradation.replace("_", " ")):
+            sides[method.label] = (ours, paper.EVALUATION, key)
+    sides["colour matrix"] = (ours, paper.EVALUATION, "color_matrix")
+    for label, (better, *worse) in sides.items():
+        known = _printed(printed, task.published_row, label)
+        found.append(Comparison(METHODS, label, better, tuple(worse), known, label in printed))
+    return found
+
+
+def untestable(task: TaskParams) -> list[str]:
+    """The compared methods of the task's table that nothing here stands for: no weights, no restored pictures."""
+    tested = {one.against for one in comparisons(task) if one.claim == METHODS}
+    return [name for name in paper.published_scores(task) if name not in (*tested, task.published_row)]
+
+
+def _files(folder: Path, seeds: Sequence[str], one: Comparison) -> str:
+    stages = dict.fromkeys(stage for stage, _ in (one.better, one.worse))
+    paths = [replica / stage / "metrics.json" for stage in stages for replica in paper.replicas(folder, seeds)]
+    return " ".join(str(path.relative_to(folder.parent)) for path in paths)
+
+
+def _key(side: tuple[str, str]) -> str:
+    return side[1] if side[1] in evaluation.TOP_ROWS else f"compared.{side[1]}"
+
+
+def measured(folder: Path, seeds: Sequence[str], one: Comparison) -> dict[str, Effect]:
+    """{metric: effect of `better` over `worse`}; empty where either has not run."""
+    sides = [paper.measured(folder, seeds, stage) for stage, _ in (one.better, one.worse)]
+    if not all(sides):
+        return {}
+    found: dict[str, list[dict[str, float]]] = {metric: [] for metric in HEADINGS}
+    for better, worse in zip(*sides, strict=True):
+        images = list(zip(better["per_image"], worse["per_image"], strict=True))
+        if any(b["clear_file"] != w["clear_file"] for b, w in images):
+            raise KitError(f"{folder}: {one.better[0]} and {one.worse[0]} were judged on different test pictures")
+        for metric, of_seeds in found.items():
+            keys = one.better[1], one.worse[1]
+            scores = [[evaluation.score_of(i, k)[metric] for i, k in zip(both, keys, strict=True)] for both in images]
+            of_seeds.append(effects.by_scene(better["per_image"], [b - w for b, w in scores]))
+    return {metric: effects.effect(effects.table(of_seeds)) for metric, of_seeds in found.items()}
+
+
+def _why(of: dict[str, Effect], directions: dict[str, int]) -> str:
+    """What keeps a comparison from being resolved, or what decides it."""
+    one = of["psnr"]
+    if one.pictures < effects.MIN_PICTURES or one.seeds < effects.MIN_SEEDS:
+        return f"{one.pictures} scenes and {one.seeds} seeds; {effects.MIN_PICTURES} and {effects.MIN_SEEDS} are needed"
+    words = {1: "higher", -1: "lower", 0: "open"}
+    said = ", ".join(f"{metric.upper()} {words[direction]}" for metric, direction in directions.items())
+    return f"{said}; the sign of the PSNR's in {one.agreeing} of {one.seeds} seeds"
+
+
+def of_task(folder: Path, seeds: Sequence[str]) -> pd.DataFrame:
+    """Every claim about a task, a row a comparison: published and measured effect, interval, p, verdict and files."""
+    task = paper.task_of(folder)
+    known = [(one, measured(folder, seeds, one)) for one in comparisons(task)]
+    ps = {m: iter(effects.adjusted([of[m].p for _, of in known if of])) for m in HEADINGS}
+    rows = []
+    for one, of in known:
+        row: dict[str, Any] = {"claim": one.claim, "against": one.against}
+        row["published effect (dB)"] = one.published.get("psnr")
+        if not of and not one.in_paper:
+            continue
+        if not of:
+            rows.append(row | {"verdict": effects.NOT_TESTABLE, "why": "not run: ABLATIONS=1 runs it"})
+            continue
+        adjusted = {metric: next(ps[metric]) for metric in HEADINGS}
+        directions = {metric: of[metric].direction(adjusted[metric]) for metric in HEADINGS}
+        for metric, heading in HEADINGS.items():
+            row |= {heading: of[metric].mean, f"{heading} from": of[metric].low, f"{heading} to": of[metric].high}
+        row |= {"p": adjusted["psnr"], "seeds": of["psnr"].seeds, "scenes": of["psnr"].pictures}
+        row |= {"verdict": effects.verdict(**directions), "why": _why(of, directions)}
+        rows.append(row | {"file": _files(folder, seeds, one), "key": f"{_key(one.better)} - {_key(one.worse)}"})
+    why = "its weights are not here; METHODS= scores pictures that it restored"
+    rows += [
+        {"claim": METHODS, "against": name, "verdict": effects.NOT_TESTABLE, "why": why} for name in untestable(task)
+    ]
+    rows += dominant(folder, seeds, task)
+    frame = pd.DataFrame(rows)
+    frame.insert(1, "in the paper", [SOURCES[claim] for claim in frame["claim"]])
+    frame.insert(2, "task", paper.name_of(task))
+    return frame[[column for column in COLUMNS if column in frame]]
+
+
+def dominant(folder: Path, seeds: Sequence[str], task: TaskParams) -> list[dict[str, Any]]:
+    """The row of the task's dominant loss term, by its lead in each seed; none where nothing is claimed."""
+    claimed = findings.CLAIMED_TERM.get(task.name)
+    if claimed is None:
+        return []
+    name = findings.TERMS_SHOWN[claimed]
+    row: dict[str, Any] = {"claim": DOMINANT, "against": f"{name} has the largest share"}
+    folders = [replica / "02_loss_search" for replica in paper.replicas(folder, seeds)]
+    summaries = [manifest.metrics(place) for place in folders]
+    if any(summary["search"] != "here" for summary in summaries):
+        return [row | {"verdict": effects.NOT_TESTABLE, "why": "the search was skipped"}]
+    found = [FoundLoss.read(manifest.require_as_written(place, "loss.yaml")) for place in folders]
+    leads = [_lead(loss.weights, claimed) for loss in found]
+    row |= {"seeds": len(seeds), "file": " ".join(str((f / "loss.yaml").relative_to(folder.parent)) for f in folders)}
+    row |= {"key": "weights", "why": f"lead of {name} by seed: {', '.join(f'{lead:+.4f}' for lead in leads)}"}
+    if found[0].trunk != "vgg19":
+        row["why"] += f"; the VGG term stands on the features '{found[0].trunk}'"
+    few = len(seeds) < effects.MIN_SEEDS or not all(summary["resolved"] for summary in summaries)
+    if found[0].trunk != "vgg19" and claimed == "vgg":
+        verdict = effects.NOT_TESTABLE
+    elif few or not (min(leads) > 0 or max(leads) < 0):
+        verdict = effects.OPEN
+    else:
+        verdict = effects.REPLICATES if min(leads) > 0 else effects.DOES_NOT
+    return [row | {"verdict": verdict}]
+
+
+def _lead(weights: dict[str, float], term: str) -> float:
+    """The share of `term` above the largest of the others."""
+    shares = findings.shares(weights)
+    return shares[term] - max(share for other, share in shares.items() if other != term)
+
+
+def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> paper.Table:
+    """All claims about the tasks in results/PROFILE, with verdicts, and how these are given."""
+    frame = pd.concat([of_task(profile_folder / task, seeds) for task in tasks], ignore_index=True)
+    frame = frame.astype({column: "Int64" for column in ("seeds", "scenes") if column in frame})
+    runs = [paper.measured(profile_folder / task, seeds) for task in tasks]
+    basis = "; ".join(dict.fromkeys(tables.source(of) for of in runs))
+    return paper.Table(frame, f"Which of the paper's claims hold. {basis}. Protocol: {runs[0][0]['protocol']}", NOTES)
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row a claim and task: how many of its comparisons have which verdict."""
+    order = [effects.REPLICATES, effects.DOES_NOT, effects.OPEN, effects.NOT_TESTABLE]
+    counts = pd.crosstab([frame["claim"], frame["task"]], frame["verdict"]).reindex(columns=order, fill_value=0)
+    return counts.reindex(list(SOURCES), level="claim").reset_index().rename_axis(columns=None)
