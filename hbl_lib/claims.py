@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import ablations, effects, evaluation, findings, manifest, paper, tables
+from . import ablations, effects, evaluation, findings, html, manifest, paper, tables
 from .baselines import CLASSICAL
 from .config import TaskParams
 from .effects import Effect
@@ -40,9 +40,9 @@ NOTES = (
     f"is lower so. With fewer than {effects.MIN_PICTURES} scenes or {effects.MIN_SEEDS} seeds nothing is resolved. A "
     "dominant loss replicates where it leads in every seed, and does not where it leads in none.",
 )
-COLUMNS = ["claim", "in the paper", "task", "against", "published effect (dB)"]
+COLUMNS = ["claim", "in the paper", "task", "against", "verdict", "published effect (dB)"]
 COLUMNS += [f"{heading}{end}" for heading in HEADINGS.values() for end in ("", " from", " to")]
-COLUMNS += ["p", "seeds", "scenes", "verdict", "why", "file", "key"]
+COLUMNS += ["p", "seeds", "scenes", "why", "file", "key"]
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,9 @@ def of_task(folder: Path, seeds: Sequence[str]) -> pd.DataFrame:
         row |= {"p": adjusted["psnr"], "seeds": of["psnr"].seeds, "scenes": of["psnr"].pictures}
         row |= {"verdict": effects.verdict(**directions), "why": _why(of, directions)}
         rows.append(row | {"file": _files(folder, seeds, one), "key": f"{_key(one.better)} - {_key(one.worse)}"})
-    why = "its weights are not here; METHODS= scores pictures that it restored"
-    rows += [
-        {"claim": METHODS, "against": name, "verdict": effects.NOT_TESTABLE, "why": why} for name in untestable(task)
-    ]
+    why = "their weights are not here; METHODS= scores pictures that they restored"
+    if names := untestable(task):
+        rows.append({"claim": METHODS, "against": ", ".join(names), "verdict": effects.NOT_TESTABLE, "why": why})
     rows += dominant(folder, seeds, task)
     frame = pd.DataFrame(rows)
     frame.insert(1, "in the paper", [SOURCES[claim] for claim in frame["claim"]])
@@ -209,6 +208,18 @@ def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> p
     runs = [paper.measured(profile_folder / task, seeds) for task in tasks]
     basis = "; ".join(dict.fromkeys(tables.source(of) for of in runs))
     return paper.Table(frame, f"Which of the paper's claims hold. {basis}. Protocol: {runs[0][0]['protocol']}", NOTES)
+
+
+def show(table: paper.Table) -> html.Html:
+    """The table for readers, a part of it under each claim; columns that hold nothing there are left out."""
+    shown = paper.shown_columns(table).drop(columns="file", errors="ignore").replace("", None)
+    shown["verdict"] = shown["verdict"].str.replace(" ", "\u00a0")
+    parts = []
+    for claim, source in SOURCES.items():
+        rows = shown[shown["claim"] == claim].drop(columns=["claim", "in the paper"]).dropna(axis=1, how="all")
+        if len(rows):
+            parts.append(f"<h3>{claim} ({source})</h3>{html.table_text(rows)}")
+    return html.Html("".join(parts))
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
