@@ -25,7 +25,6 @@ from .manifest import ABLATIONS
 from .network import parameter_count
 from .restorer import Restorer
 from .runs import Run, Stage, seed_everything
-from .supernet import Supernet
 
 CALIBRATION_CROPS = 8
 
@@ -52,7 +51,7 @@ class Member(Section):
 
 
 LOSSES, ARCHITECTURES = ABLATIONS
-NETWORKS: dict[str, Callable[[], nn.Module]] = {"mbllen": MBLLEN, "unet": UNet, "supernet": Supernet}
+BASELINES: dict[str, Callable[[], nn.Module]] = {"mbllen": MBLLEN, "unet": UNet}
 
 
 def members(ablation: str, task: str) -> dict[str, Member]:
@@ -180,10 +179,14 @@ def _trained(stage: Stage, chosen: Member, space: Space) -> tuple[nn.Module, dic
 def _network(stage: Stage, chosen: Member, genotype: Genotype | None) -> nn.Module:
     """Freshly drawn, from the seed and the member's name alone, so that a resumed member draws the same."""
     seed_everything(stage.run.params.seed, stage.name, "network")
-    network = Restorer(genotype) if genotype else NETWORKS[chosen.network]()
+    run = stage.run
+    if genotype:
+        network = Restorer(genotype, run.params.network.combine)
+    else:
+        network = stages.supernet(run) if chosen.network == "supernet" else BASELINES[chosen.network]()
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not name.endswith(".alpha"))  # the supernet's mixture stays as drawn: nearly equal
-    return network.to(stage.run.device)
+    return network.to(run.device)
 
 
 def _space(stage: Stage, chosen: Member) -> Space:
@@ -211,9 +214,9 @@ def _loss_and_architecture(
     elif chosen.loss == "default":
         found = space.authors() if chosen.network == "mbllen" else FoundLoss.equal(space.trunk)
     elif chosen.loss == "published":
-        found = FoundLoss.published(task, space.trunk)
+        found = FoundLoss.published(task, space.trunk, stage.run.params.loss_space.published_layers)
     else:
-        found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
+        found = stages.found_loss(stage)
     if chosen.architecture == "found":
         genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
     elif chosen.architecture == "published":
@@ -229,7 +232,7 @@ def _searched(stage: Stage, chosen: Member, space: Space) -> tuple[FoundLoss, nn
     judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
     train, held_out = (stages.crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
     together = chosen.architecture == "synchronous"
-    network = Supernet().to(run.device) if together else _network(stage, chosen, None)
+    network = stages.supernet(run) if together else _network(stage, chosen, None)
     part, rate = stage.part("search"), run.params.architecture_search.alpha_rate if together else None
     found, history = search.LossSearch(params, network, space, judge, train, held_out, rate).run(part)
     files.write_json(stage.output("search/history.json"), history)

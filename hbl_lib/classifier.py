@@ -23,22 +23,23 @@ from .runs import generator
 
 CLASSES = ("degraded", "clear")
 CLEAR = 1
-NETWORKS = ("resnet10", "resnet50")
+NETWORKS = ("resnet10", "resnet18", "resnet50")
 
 
 class Classifier(nn.Module):
     """RGB pictures (N, 3, H, W) in [0, 1] -> logits (N, 2) of `CLASSES`."""
 
     def __init__(self, network: str):
-        from torchvision.models.resnet import BasicBlock, ResNet, resnet50  # takes seconds, so only where one is made
+        from torchvision.models import resnet  # takes seconds, so only where one is made
 
         super().__init__()
         self.name = network
         if network not in NETWORKS:
             raise KitError(f"classifier.network '{network}' is not one of {', '.join(NETWORKS)}")
-        self.network = (
-            resnet50(num_classes=2) if network == "resnet50" else ResNet(BasicBlock, [1, 1, 1, 1], num_classes=2)
-        )
+        if network == "resnet10":
+            self.network = resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1], num_classes=2)
+        else:
+            self.network = getattr(resnet, network)(num_classes=2)
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.network((pictures - 0.5) / 0.25)

@@ -49,7 +49,7 @@ class DataParams(Section):
 
 
 class ClassifierParams(Schedule):
-    network: Literal["resnet10", "resnet50"]
+    network: Literal["resnet10", "resnet18", "resnet50"]
     crop: int = Field(ge=16)
     batch: int = Field(ge=2, multiple_of=2, description="half of each class")
     rate: float = Positive
@@ -83,6 +83,24 @@ class LossSearchParams(LowerParams):
 class ArchitectureSearchParams(LowerParams):
     alpha_rate: float = Positive
     mixing: Literal["kernel", "feature"]
+    gradient: Literal["first_order", "unrolled"] = Field(
+        description="of alpha; unrolled: through one step of the weights, as in the authors' code"
+    )
+
+
+class LossSpaceParams(Section):
+    """Where the paper's loss space and the authors' code differ; the paper's way is named first."""
+
+    vgg_distance: Literal["squared", "absolute"]
+    lpips_input: Literal["signed", "unsigned"] = Field(description="unsigned: [0, 1] fed as if [-1, 1]")
+    published_layers: Literal["paper", "code"] = Field(description="of VGG group 2 in the published loss")
+
+
+class NetworkParams(Section):
+    """Where the paper's network and the authors' code differ; the paper's way is named first."""
+
+    combine: Literal["division", "subtraction"] = Field(description="of R_u and R_v in a unit")
+    split: Literal["paper", "all"] = Field(description="all: all ten operations wherever channels allow")
 
 
 class RetrainParams(Schedule):
@@ -165,6 +183,9 @@ class Params(Section):
     task: TaskParams
     data: DataParams
     perceptual: PerceptualParams
+    loss_space: LossSpaceParams
+    network: NetworkParams
+    rounds: int = Field(gt=0, description="of loss and architecture search, which alternate (Eq. 4)")
     classifier: ClassifierParams
     loss_search: LossSearchParams
     architecture_search: ArchitectureSearchParams

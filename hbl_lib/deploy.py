@@ -70,7 +70,8 @@ class FoldedPair(nn.Module):
         self.first, self.second = fold(pair.first), fold(pair.second)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(F.relu_(self.first(x))).add_(x)
+        hidden = F.relu(x) if isinstance(self.first, Skip) else F.relu_(self.first(x))
+        return self.second(hidden).add_(x)
 
 
 def _alike(a: Folded, b: Folded) -> bool:
@@ -83,6 +84,7 @@ class SideBySide(nn.Module):
     def __init__(self, unit: HNU):
         super().__init__()
         self.steps = nn.ModuleList(map(self._step, range(len(unit.clear)), unit.clear, unit.factor))
+        self.subtracts = unit.combine == "subtraction"
 
     @staticmethod
     def _step(place: int, clear: nn.Module, factor: nn.Module) -> nn.Module:
@@ -109,8 +111,9 @@ class SideBySide(nn.Module):
             if place + 1 < len(self.steps):
                 branches = [F.relu_(branch) for branch in branches]
         clear, factor = branches[0].chunk(2, 1) if len(branches) == 1 else branches
+        clear, factor = F.relu_(clear.add_(x)), F.relu_(factor.add_(x))
         # the sigmoid of a ReLU is at least 1/2: the unit's clamp to [0.01, 1] changes nothing
-        return F.relu_(clear.add_(x)) / F.relu_(factor.add_(x)).sigmoid_()
+        return clear - factor if self.subtracts else clear / factor.sigmoid_()
 
 
 def deploy(restorer: Network) -> Network:

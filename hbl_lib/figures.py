@@ -21,7 +21,6 @@ from .genotype import Genotype
 from .html import Html
 from .losses import TERMS
 from .network import FCM_LAYERS, UNIT_LAYERS, UNITS
-from .operations import FCM_OPERATIONS, HNU_OPERATIONS
 
 # One colour an operation, in every drawing: kinds share a hue, larger kernels are darker.
 COLORS = {
@@ -132,8 +131,8 @@ def layer_choices(choices: Sequence[Sequence[float]], layers: Sequence[int], gro
 def operation_shares(history: list[dict[str, Any]]) -> Figure:
     """Mean softmax(alpha) of every operation over the steps: HNUs and FCMs, and both losses."""
     figure, axes = panels(3, 4.6, 3.4)
-    for axis, part, names in ((axes[0], "hnu", HNU_OPERATIONS), (axes[1], "fcm", FCM_OPERATIONS)):
-        for name in names:
+    for axis, part in ((axes[0], "hnu"), (axes[1], "fcm")):
+        for name in history[0][part]:
             dash = {"SC": ":", "1": "-", "3": "--", "5": "-"}["SC" if name == "SC" else name[0]]
             color = "black" if name == "SC" else COLORS[name]
             axis.plot(

@@ -27,7 +27,6 @@ SMALL = 0.01  # "small to zero", the paper says of the terms left out, without a
 CLAIMED_TERM = {"llie_lol": "l1", "llie_mit": "l1", "sihr": "vgg", "uie": "ssim"}
 LIGHT = ("1-C", "1-DC")
 CLAIMED_OPERATIONS = {"llie_lol": LIGHT, "llie_mit": LIGHT, "sihr": ("SC",), "uie": LIGHT}
-CLAIMED_VGG_LAYER = {"llie_lol": 6, "llie_mit": 6, "sihr": 7, "uie": 8}
 CHANNELS = (34, 42, 51, 60)
 GROUP = 2  # the group of VGG layers that Figure 8 looks at, from 1
 
@@ -83,10 +82,15 @@ def layer_claims(genotypes: Mapping[str, Genotype], low_light: str = "llie_lol")
     return pd.DataFrame(rows)
 
 
+def claimed_layers() -> dict[str, int]:
+    """The layer of VGG group 2 that the paper's Figure 8 names, by task."""
+    return files.read_yaml(losses.PUBLISHED)["figure8_layers"]
+
+
 def selected_layers(measured: Mapping[str, FoundLoss] | None = None) -> pd.DataFrame:
     """Figure 8: the trunk layer of group 2 by the paper, in the public code, and measured (with the trunk's name)."""
     rows = {}
-    for task, claimed in CLAIMED_VGG_LAYER.items():
+    for task, claimed in claimed_layers().items():
         code = files.read_yaml(losses.PUBLISHED)["vgg19_layers"].get(task)
         found = (measured or {}).get(task)
         rows[task] = {

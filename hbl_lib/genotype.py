@@ -10,19 +10,29 @@ from typing import Any
 from . import files
 from .errors import KitError, nearest
 from .network import FCM_LAYERS, UNIT_LAYERS, UNITS
-from .operations import FCM_OPERATIONS, HNU_OPERATIONS
+from .operations import SPECS
 from .supernet import Supernet
 
 PUBLISHED = Path(__file__).parent.parent / "params/published/genotypes.yaml"
 
 
-def _check_row(where: str, row: Any, length: int, known: tuple[str, ...]) -> tuple[str, ...]:
+PLAIN = tuple(name for name, spec in SPECS.items() if not spec.keeps_channels)
+CHANGES = {"encoder": 0, "decoder": FCM_LAYERS - 1}  # the layer of 3 -> 16 and of 16 -> 3 channels
+
+
+def _check_row(where: str, row: Any, length: int, changes: int | None = None) -> tuple[str, ...]:
+    """A row of operations; at the place `changes`, where the number of channels does, only plain convolutions fit."""
     if not isinstance(row, (list, tuple)) or len(row) != length:
         raise KitError(f"{where}: expected a list of {length} operations, found {row!r:.80}")
-    for name in row:
-        if name not in known:
+    for layer, name in enumerate(row):
+        if name not in SPECS:
             raise KitError(
-                f"{where}: unknown operation {name!r}; known: {', '.join(known)}.{nearest(str(name), known)}"
+                f"{where}: unknown operation {name!r}; known: {', '.join(SPECS)}.{nearest(str(name), SPECS)}"
+            )
+        if layer == changes and name not in PLAIN:
+            raise KitError(
+                f"{where}: layer {layer + 1} changes the number of channels, which {name} can't; known there: "
+                f"{', '.join(PLAIN)}"
             )
     return tuple(row)
 
@@ -42,13 +52,8 @@ class Genotype:
             raise KitError(f"{source}: a genotype has exactly the keys encoder, hnu, decoder")
         if not isinstance(data["hnu"], (list, tuple)) or len(data["hnu"]) != UNITS:
             raise KitError(f"{source}: hnu: expected {UNITS} units")
-        fcm = {
-            part: _check_row(f"{source}: {part}", data[part], FCM_LAYERS, FCM_OPERATIONS)
-            for part in ("encoder", "decoder")
-        }
-        units = tuple(
-            _check_row(f"{source}: hnu {i}", row, UNIT_LAYERS, HNU_OPERATIONS) for i, row in enumerate(data["hnu"])
-        )
+        fcm = {part: _check_row(f"{source}: {part}", data[part], FCM_LAYERS, place) for part, place in CHANGES.items()}
+        units = tuple(_check_row(f"{source}: hnu {i}", row, UNIT_LAYERS) for i, row in enumerate(data["hnu"]))
         return cls(hnu=units, **fcm)
 
     def as_dict(self) -> dict[str, Any]:
@@ -84,9 +89,9 @@ class Genotype:
     @classmethod
     def derive(cls, supernet: Supernet) -> Genotype:
         """The operation of the largest softmax(alpha) at each place (ties: the first in the space's order)."""
-        shares = supernet.shares()
-        fcm = {part: tuple(FCM_OPERATIONS[k] for k in shares[part].argmax(-1)) for part in ("encoder", "decoder")}
-        units = tuple(tuple(HNU_OPERATIONS[k] for k in unit) for unit in shares["hnu"].argmax(-1))
+        shares, names = supernet.shares(), supernet.operations
+        fcm = {part: tuple(names[part][k] for k in shares[part].argmax(-1)) for part in ("encoder", "decoder")}
+        units = tuple(tuple(names["hnu"][k] for k in unit) for unit in shares["hnu"].argmax(-1))
         return cls(hnu=units, **fcm)
 
     def operation(self, part: str, unit: int, layer: int) -> str:

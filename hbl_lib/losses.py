@@ -132,16 +132,19 @@ class FoundLoss:
         return cls(dict.fromkeys(TERMS, 1.0), tuple(group[0] for group in trunk.groups), trunk.name)
 
     @classmethod
-    def published(cls, task: str, trunk: Trunk) -> FoundLoss:
+    def published(cls, task: str, trunk: Trunk, layers_of: str = "paper") -> FoundLoss:
         """The weights and VGG-19 layers in the authors' public code (llie_mit has no layers: those of llie_lol).
 
-        Over a trunk of another layout, the layer at the same relative place of each group stands for VGG-19's.
+        The layer of the second group is the paper's, unless `layers_of` is "code": for UIE and SIHR they differ. Over a
+        trunk of another layout, the layer at the same relative place of each group stands for VGG-19's.
         """
         known = files.read_yaml(PUBLISHED)
         weights = published_weights(task)
         if weights is None:
             raise KitError(f"no published loss for task {task!r}; there are: {', '.join(known['weights'])}")
-        layers = known["vgg19_layers"][known["layers_of"].get(task, task)]
+        layers = list(known["vgg19_layers"][known["layers_of"].get(task, task)])
+        if layers_of == "paper":
+            layers[1] = known["figure8_layers"][task]
         places = zip(layers, VGG19_GROUPS, trunk.groups, strict=True)
         return cls(weights, tuple(_same_place(*place) for place in places), trunk.name)
 
@@ -187,14 +190,18 @@ class LossSpace(nn.Module):
     """The space of losses: L(restored; beta) = sum_i c_i(beta) l_i(restored), linear in what `values` returns.
 
     l_i are the six pixel terms, LPIPS, and the distance at every selectable layer of the trunk, in this order.
-    `weighed` are the names of beta's weights, `groups` the layers among which it selects.
+    `weighed` are the names of beta's weights, `groups` the layers among which it selects. Two ways of the authors'
+    public code differ from the paper's: `vgg_distance` "absolute" (the paper: "squared") is the mean absolute
+    difference of features; `lpips_input` "unsigned" (lpips asks for "signed") feeds [0, 1] to a distance that expects
+    [-1, 1], so that it sees every picture as (x + 1) / 2.
     """
 
     weighed = TERMS
 
-    def __init__(self, trunk: Trunk, lpips: LPIPS):
+    def __init__(self, trunk: Trunk, lpips: LPIPS, vgg_distance: str = "squared", lpips_input: str = "signed"):
         super().__init__()
         self.trunk, self.lpips, self.groups = trunk, lpips, trunk.groups
+        self.absolute, self.unsigned = vgg_distance == "absolute", lpips_input == "unsigned"
         self.layers = tuple(index for group in trunk.groups for index in group)
         self.references = References(trunk), References(lpips.trunk)
         self.names = (*PIXEL_TERMS, "lpips", *(f"vgg {index}" for index in self.layers))
@@ -210,7 +217,7 @@ class LossSpace(nn.Module):
 
         A trunk that both terms stand on runs once.
         """
-        shared = lpips and self.lpips.trunk is self.trunk
+        shared = lpips and self.lpips.trunk is self.trunk and not self.unsigned
         taps = self.lpips.taps if shared else ()
         wanted = sorted({*layers, *taps})
         distances, at_taps = {}, []
@@ -218,11 +225,13 @@ class LossSpace(nn.Module):
             known = self.references[0].of(clear, wanted)
             for index, features in self.trunk.stream(restored, wanted):
                 if index in layers:
-                    distances[index] = (features - known[index]).square().mean()
+                    apart = features - known[index]
+                    distances[index] = (apart.abs() if self.absolute else apart.square()).mean()
                 if index in taps:
                     at_taps.append(self.lpips.at_tap(index, features, known[index]))
         if lpips and not shared:
-            at_taps = [self.lpips.term(restored, clear, self.references[1])]
+            pair = ((restored + 1) / 2, (clear + 1) / 2) if self.unsigned else (restored, clear)
+            at_taps = [self.lpips.term(*pair, self.references[1])]
         whole = [torch.stack(at_taps).sum(0).mean()] if lpips else []
         return [*whole, *(distances[index] for index in layers)]
 

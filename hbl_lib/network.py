@@ -67,15 +67,22 @@ class Encoder(nn.Module):
         return half, self.to_quarter(self.at_half(half))
 
 
+COMBINATIONS = ("division", "subtraction")
+
+
 class HNU(nn.Module):
     """Hadamard-inspired neural unit (Eq. 1): R_u(x) / clamp(sigmoid(R_v(x)), 0.01, 1), 32 channels.
 
     R_v ends in a ReLU, so its sigmoid is at least 0.5: a unit amplifies by at most 2, and the clamp of the authors'
-    code never acts. Both are kept as published.
+    code never acts. Both are kept as published. `combine` "subtraction" is R_u(x) - R_v(x), as for a factor that is
+    added: the public code has a subtraction beside the division, but not its form.
     """
 
-    def __init__(self, layers: Layers, unit: int):
+    def __init__(self, layers: Layers, unit: int, combine: str = "division"):
         super().__init__()
+        if combine not in COMBINATIONS:
+            raise ValueError(f"combine is one of {COMBINATIONS}, not {combine!r}")
+        self.combine = combine
         made = [layers("hnu", unit, i, DEEP, DEEP) for i in range(UNIT_LAYERS)]
         self.clear, self.factor = nn.ModuleList(made[:4]), nn.ModuleList(made[4:])
 
@@ -87,7 +94,8 @@ class HNU(nn.Module):
         return F.relu(normalise(layers[3](y)) + x)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.branch(self.clear, x) / torch.sigmoid(self.branch(self.factor, x)).clamp(0.01, 1.0)
+        clear, factor = self.branch(self.clear, x), self.branch(self.factor, x)
+        return clear - factor if self.combine == "subtraction" else clear / torch.sigmoid(factor).clamp(0.01, 1.0)
 
 
 class Decoder(nn.Module):
@@ -126,10 +134,11 @@ class Network(nn.Module):
     Any H and W: the input is padded to a multiple of 4 and the output cropped back.
     """
 
-    def __init__(self, layers: Layers):
+    def __init__(self, layers: Layers, combine: str = "division"):
         super().__init__()
+        self.combine = combine
         self.encoder = Encoder(layers)
-        self.units = nn.Sequential(*(HNU(layers, unit) for unit in range(UNITS)))
+        self.units = nn.Sequential(*(HNU(layers, unit, combine) for unit in range(UNITS)))
         self.decoder = Decoder(layers)
 
     def forward(self, degraded: Tensor) -> Tensor:

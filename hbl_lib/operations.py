@@ -45,6 +45,14 @@ SPECS = {
 # The order in which the authors' public code lists the candidates of each space.
 HNU_OPERATIONS = ("SC", "1-C", "3-C", "3-2-DC", "1-RC", "3-RC", "3-2-RDC", "1-DC", "3-DC")
 FCM_OPERATIONS = ("5-C", "1-C", "3-C", "3-2-DC")
+SPLITS = ("paper", "all")  # as Figure 2 splits the candidates, or all ten everywhere
+
+
+def candidates(part: str, in_channels: int, out_channels: int, split: str = "paper") -> tuple[str, ...]:
+    """The candidates of a place in the encoder, an "hnu" or the decoder; "all": all that its channels allow."""
+    if split == "all":
+        return tuple(name for name, spec in SPECS.items() if in_channels == out_channels or not spec.keeps_channels)
+    return HNU_OPERATIONS if part == "hnu" else FCM_OPERATIONS
 
 
 def convolve(x: Tensor, weight: Tensor, dilation: int = 1, residual: bool = False) -> Tensor:

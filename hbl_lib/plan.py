@@ -23,7 +23,6 @@ from .manifest import STAGES
 from .restorer import Restorer
 from .runs import Run, Stage
 from .search import ArchitectureSearch, LossSearch
-from .supernet import Supernet
 from .training import ClassifierTraining, RestorerTraining
 
 LOOK_S = 12.0  # how long steps of a kind are measured, beyond two to warm up; at least three
@@ -88,18 +87,27 @@ def _classifier(stage: Stage, scale: float) -> tuple[int, float]:
     return steps, steps * _mean_seconds(training.step, range(training.steps))
 
 
-def _search(stage: Stage, scale: float) -> tuple[int, float]:
-    run, section = stage.run, stage.name[3:]
+def _loss_search(stage: Stage, scale: float) -> tuple[int, float]:
+    run, params = stage.run, stage.run.params.loss_search
     if run.params.search == "published":
         return 0, 0.0
-    params = getattr(run.params, section)
-    crops = [stages.crops(stage, section, params.crop, (part,)) for part in ("train", "search")]
-    space = _space(run)
-    if section == "loss_search":
-        judge = Classifier(run.params.classifier.network).eval().requires_grad_(False).to(run.device)
-        return _searching(LossSearch(params, Supernet().to(run.device), space, judge, *crops), scale)
-    supernet, found = Supernet(params.mixing).to(run.device), FoundLoss.equal(space.trunk)
-    return _searching(ArchitectureSearch(params, supernet, space, found, *crops), scale)
+    crops = [stages.crops(stage, "loss_search", params.crop, (part,)) for part in ("train", "search")]
+    judge = Classifier(run.params.classifier.network).eval().requires_grad_(False).to(run.device)
+    return _searching(LossSearch(params, stages.supernet(run), _space(run), judge, *crops), scale)
+
+
+def _architecture_search(stage: Stage, scale: float) -> tuple[int, float]:
+    run, params = stage.run, stage.run.params.architecture_search
+    if run.params.search == "published":
+        return 0, 0.0
+    crops = [stages.crops(stage, "architecture_search", params.crop, (part,)) for part in ("train", "search")]
+    space, supernet = _space(run), stages.supernet(run, params.mixing)
+    found = FoundLoss.equal(space.trunk)
+    once = _searching(ArchitectureSearch(params, supernet, space, found, *crops), scale)
+    if run.params.rounds == 1:
+        return once
+    again = [sum(both) for both in zip(once, _loss_search(stage, scale), strict=True)]  # a further round has both
+    return tuple(first + (run.params.rounds - 1) * more for first, more in zip(once, again, strict=True))
 
 
 def _retraining(stage: Stage, scale: float) -> tuple[int, float]:
@@ -129,10 +137,15 @@ def _evaluation(stage: Stage, scale: float) -> tuple[int, float]:
 def _restorer(run: Run) -> Restorer:
     """The network as published; of a task of which nothing is, LOL's."""
     name = run.params.task.name
-    return Restorer(Genotype.published(name if published_weights(name) else "llie_lol")).to(run.device)
+    genotype = Genotype.published(name if published_weights(name) else "llie_lol")
+    return Restorer(genotype, run.params.network.combine).to(run.device)
 
 
-MEASURED = {"01_classifier": _classifier, "02_loss_search": _search, "03_architecture_search": _search}
+MEASURED = {
+    "01_classifier": _classifier,
+    "02_loss_search": _loss_search,
+    "03_architecture_search": _architecture_search,
+}
 MEASURED |= {"04_retrain": _retraining, "05_evaluate": _evaluation}
 
 

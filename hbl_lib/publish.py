@@ -210,8 +210,8 @@ def features(folder: Path) -> Iterator[tuple[str, Figure, str]]:
     layers = {}
     if found.trunk == trunk.name:
         layers[""] = (found.layers[findings.GROUP - 1], "selected here")
-    if trunk.groups == perceptual.VGG19_GROUPS and task.name in findings.CLAIMED_VGG_LAYER:
-        layers["_published"] = (findings.CLAIMED_VGG_LAYER[task.name], "the paper's")
+    if trunk.groups == perceptual.VGG19_GROUPS and task.name in (claimed := findings.claimed_layers()):
+        layers["_published"] = (claimed[task.name], "the paper's")
     if trunk.name == "untrained":
         trunk = perceptual.untrained_trunk(width=1.0)  # the loss's own is too narrow to have these channels
     main = manifest.metrics(folder / paper.EVALUATION)["per_image"][0]

@@ -9,17 +9,17 @@ from torch import nn
 from . import checkpoint, deploy, operations
 from .errors import KitError
 from .genotype import Genotype
-from .network import Network
+from .network import COMBINATIONS, Network
 
 
 class Restorer(Network):
     """Degraded (N, 3, H, W), RGB in [0, 1] -> restored, same shape, not clipped."""
 
-    def __init__(self, genotype: Genotype):
+    def __init__(self, genotype: Genotype, combine: str = "division"):
         def layers(part: str, unit: int, layer: int, in_channels: int, out_channels: int) -> nn.Module:
             return operations.make(genotype.operation(part, unit, layer), in_channels, out_channels)
 
-        super().__init__(layers)
+        super().__init__(layers, combine)
         self.genotype = genotype
 
     def deploy(self) -> Network:
@@ -27,8 +27,9 @@ class Restorer(Network):
         return deploy.deploy(self)
 
     def save(self, path: Path) -> None:
-        """Write weights and genotype into one file, atomically."""
-        checkpoint.save(path, {"genotype": self.genotype.as_dict(), "weights": self.state_dict()})
+        """Write weights, genotype and how the units combine into one file, atomically."""
+        facts = {"genotype": self.genotype.as_dict(), "combine": self.combine}
+        checkpoint.save(path, {**facts, "weights": self.state_dict()})
 
     @classmethod
     def load(cls, path: Path, genotype: Genotype | None = None) -> Restorer:
@@ -56,7 +57,10 @@ class Restorer(Network):
                 f"{path}: the weights belong to another genotype ({found.difference(genotype)}). "
                 "Retrain (04_retrain) after an architecture search, or pass the genotype.yaml they were trained with."
             )
-        restorer = cls(found)
+        combine = saved.get("combine", "division")
+        if combine not in COMBINATIONS:
+            raise KitError(f"{path}: combine: expected one of {', '.join(COMBINATIONS)}, not {combine!r:.40}")
+        restorer = cls(found, combine)
         where = f"{path}: the weights do not fit the genotype stored with them"
         checkpoint.load_weights(restorer, saved["weights"], where)
         return restorer

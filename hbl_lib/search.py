@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.utils import get_total_norm, parameters_to_vector
 
 from . import bilevel, loop
@@ -17,7 +18,6 @@ from .data import Crops
 from .errors import KitError
 from .genotype import Genotype
 from .losses import Beta, FoundLoss, LossSpace, Space
-from .operations import FCM_OPERATIONS, HNU_OPERATIONS
 from .runs import Stage
 from .supernet import Supernet
 
@@ -139,6 +139,9 @@ class LossSearch:
 class ArchitectureSearch:
     """min over alpha of L_Q(alpha, w) under the found loss, first order (Eq. 4, 2), alternating with weight steps.
 
+    With `params.gradient` "unrolled", alpha's gradient goes through one plain step of the weights, as in the authors'
+    code: d/d alpha L_Q(alpha, w - xi grad_w L_Q(w, alpha)), exact by double backward, at several times the cost.
+
     A record holds both losses, the mean share of every operation in the two spaces, and how far each row of alpha
     stands from its start. While the upper level rests (`params.warmup`), nothing is computed for it.
     """
@@ -162,16 +165,26 @@ class ArchitectureSearch:
         self.steps = _steps(params, train)
         self.parts = {"supernet": supernet, "upper": self.upper, "lower": self.lower}
 
-    def _loss(self, crops: Crops, index: int) -> Tensor:
+    def _loss(self, crops: Crops, index: int, weights: dict[str, Tensor] | None = None) -> Tensor:
         degraded, clear = (x.to(self.device) for x in crops.at(index))
-        return self.space(self.supernet(degraded), clear, self.found)
+        restored = self.supernet(degraded) if weights is None else functional_call(self.supernet, weights, (degraded,))
+        return self.space(restored, clear, self.found)
+
+    def _unrolled(self, index: int) -> Tensor:
+        """L_Q on held-out pictures one step ahead; differentiable in alpha through that step too."""
+        rate = loop.cosine(index, self.steps, self.params.rate, self.params.final_rate)
+        trained = self._loss(self.train, index)
+        gradient = torch.autograd.grad(trained, self.weights, create_graph=True)
+        names = [name for name, _ in self.supernet.named_parameters() if not name.endswith(".alpha")]
+        ahead = {name: w - rate * g for name, w, g in zip(names, self.weights, gradient, strict=True)}
+        return self._loss(self.held_out, index, ahead)
 
     def step(self, index: int) -> dict[str, Any]:
         """One step of both levels; its record."""
         judged, norms, before = None, {}, None
         if index >= self.params.warmup:
             before = copy.deepcopy([[alpha.detach() for alpha in self.alphas], self.upper.state_dict()])
-            judged = self._loss(self.held_out, index)
+            judged = self._unrolled(index) if self.params.gradient == "unrolled" else self._loss(self.held_out, index)
             for alpha, slope in zip(self.alphas, torch.autograd.grad(judged, self.alphas), strict=True):
                 alpha.grad = slope
             norms["gradient of alpha"] = get_total_norm([alpha.grad for alpha in self.alphas])
@@ -194,8 +207,8 @@ class ArchitectureSearch:
         moved = (parameters_to_vector(self.alphas).detach() - self.start).abs()
         return {
             **{name: None if x is None else loop.number(x) for name, x in losses.items()},
-            "hnu": dict(zip(HNU_OPERATIONS, shares["hnu"].mean((0, 1)).tolist(), strict=True)),
-            "fcm": dict(zip(FCM_OPERATIONS, fcm.tolist(), strict=True)),
+            "hnu": dict(zip(self.supernet.operations["hnu"], shares["hnu"].mean((0, 1)).tolist(), strict=True)),
+            "fcm": dict(zip(self.supernet.operations["encoder"], fcm.tolist(), strict=True)),
             "moved": [row.max().item() for row in moved.split([alpha.numel() for alpha in self.alphas])],
             **skipped,
         }

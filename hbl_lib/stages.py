@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from . import classifier as classifiers
 from . import (
@@ -32,7 +32,7 @@ from .genotype import Genotype
 from .losses import FoundLoss, LossSpace
 from .network import parameter_count
 from .restorer import Restorer
-from .runs import Run, Stage
+from .runs import Run, Stage, seed_everything
 from .supernet import Supernet
 
 CONFUSION_BATCHES = 16
@@ -55,7 +55,13 @@ def loss_space(run: Run) -> LossSpace:
     """The loss space over the trunks at hand."""
     params = run.params.perceptual
     trunk = perceptual.feature_trunk(params.download, params.untrained)
-    return LossSpace(trunk, perceptual.lpips_term(trunk, params.download, params.untrained)).to(run.device)
+    lpips, ways = perceptual.lpips_term(trunk, params.download, params.untrained), run.params.loss_space
+    return LossSpace(trunk, lpips, ways.vgg_distance, ways.lpips_input).to(run.device)
+
+
+def supernet(run: Run, mixing: str = "kernel") -> Supernet:
+    """A freshly drawn supernet as the parameters have it."""
+    return Supernet(mixing, run.params.network.split, run.params.network.combine).to(run.device)
 
 
 def recorded_space(stage: Stage) -> LossSpace:
@@ -144,10 +150,10 @@ def loss_search(run: Run) -> None:
         train, held_out = (crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
         space = recorded_space(stage)
         if run.params.search == "published":
-            found, history, summary = FoundLoss.published(run.params.task.name, space.trunk), [], {}
+            layers_of = run.params.loss_space.published_layers
+            found, history, summary = FoundLoss.published(run.params.task.name, space.trunk, layers_of), [], {}
         else:
-            network = Supernet().to(run.device)
-            found, history = search.LossSearch(params, network, space, judge, train, held_out).run(stage)
+            found, history = search.LossSearch(params, supernet(run), space, judge, train, held_out).run(stage)
             summary = search.loss_summary(history, params.warmup)
             stage.facts["clear_features"] = perceptual.reuse(space.references)
         found.write(stage.output("loss.yaml"))
@@ -156,19 +162,59 @@ def loss_search(run: Run) -> None:
         finish(stage, history)
 
 
+def found_loss(stage: Stage) -> FoundLoss:
+    """What the loss search found: 02's, or that of the last of several rounds, which end in 03."""
+    params = stage.run.params
+    alternated = params.rounds > 1 and params.search == "here"
+    return FoundLoss.read(stage.need("03_architecture_search" if alternated else "02_loss_search", "loss.yaml"))
+
+
+def _next_round(stage: Stage, number: int, alphas: list[Tensor], space: LossSpace) -> tuple[FoundLoss, Supernet]:
+    """Round `number` of Eq. 4: the loss for the architecture `alphas`, then the architecture for that loss."""
+    params, run = stage.run.params, stage.run
+    judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
+
+    def drawn(name: str) -> Supernet:
+        seed_everything(params.seed, stage.name, name, number)
+        network = supernet(run, params.architecture_search.mixing)
+        for alpha, value in zip(network.alphas(), alphas, strict=True):
+            alpha.data.copy_(value)
+        return network
+
+    def both(section: str, crop: int) -> list[Crops]:
+        return [crops(stage, f"{section} {number}", crop, (name,)) for name in ("train", "search")]
+
+    shown = both("loss_search", params.loss_search.crop)
+    searching = search.LossSearch(params.loss_search, drawn("loss"), space, judge, *shown)
+    found, history = searching.run(stage.part(f"loss_{number}"))
+    files.write_json(stage.output(f"loss_{number}/history.json"), history)
+    network, shown = drawn("architecture"), both("architecture_search", params.architecture_search.crop)
+    searching = search.ArchitectureSearch(params.architecture_search, network, space, found, *shown)
+    _, history = searching.run(stage.part(f"architecture_{number}"))
+    files.write_json(stage.output(f"architecture_{number}/history.json"), history)
+    for loop in ("loss", "architecture"):
+        stage.part(f"{loop}_{number}").ended()
+    return found, network
+
+
 def architecture_search(run: Run) -> None:
-    """03: genotype.yaml."""
+    """03: genotype.yaml; of several rounds, which alternate with the loss search, also the last loss.yaml."""
     params = run.params.architecture_search
     with run.stage("03_architecture_search") as stage:
+        stage.output("loss.yaml").unlink(missing_ok=True)  # of several rounds, run before
         found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
         train, held_out = (crops(stage, "architecture_search", params.crop, (name,)) for name in ("train", "search"))
         if run.params.search == "published":
             genotype, history, summary = Genotype.published(run.params.task.name), [], {}
         else:
             space = recorded_space(stage)
-            supernet = Supernet(params.mixing).to(run.device)
-            genotype, history = search.ArchitectureSearch(params, supernet, space, found, train, held_out).run(stage)
+            network = supernet(run, params.mixing)
+            genotype, history = search.ArchitectureSearch(params, network, space, found, train, held_out).run(stage)
             summary = search.architecture_summary(history)
+            for number in range(2, run.params.rounds + 1):
+                found, network = _next_round(stage, number, [a.detach() for a in network.alphas()], space)
+                genotype = Genotype.derive(network)
+                found.write(stage.output("loss.yaml"))
             stage.facts["clear_features"] = perceptual.reuse(space.references)
         genotype.write(stage.output("genotype.yaml"))
         facts = {"search": run.params.search, "parameters": parameter_count(Restorer(genotype))}
@@ -182,9 +228,9 @@ def retrain(run: Run) -> None:
     params = run.params.retrain
     with run.stage("04_retrain") as stage:
         genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
-        found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
+        found = found_loss(stage)
         shown = crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
-        restorer = Restorer(genotype).to(run.device)
+        restorer = Restorer(genotype, run.params.network.combine).to(run.device)
         validation = pictures(stage, "validation")
         space = recorded_space(stage)
         best, history = training.RestorerTraining(params, restorer, space, found, shown, validation).run(stage)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import operations
-from .network import FCM_LAYERS, UNIT_LAYERS, UNITS, Network
-from .operations import FCM_OPERATIONS, HNU_OPERATIONS, SPAN, SPECS, convolve
+from .network import DEEP, FCM_LAYERS, UNIT_LAYERS, UNITS, Network
+from .operations import SPAN, SPECS, SPLITS, candidates, convolve
 
 MIXINGS = ("kernel", "feature")
 
@@ -141,14 +141,20 @@ def _square(kernel: Tensor) -> Tensor:
 
 
 class Supernet(Network):
-    """The network of Figure 2 with a mixed operation at each searched place; 4,366,464 weights and 576 alpha."""
+    """The network of Figure 2 with a mixed operation at each searched place; 4,366,464 weights and 576 alpha.
 
-    def __init__(self, mixing: str = "kernel"):
+    `split` "all" offers all ten operations wherever the number of channels allows them.
+    """
+
+    def __init__(self, mixing: str = "kernel", split: str = "paper", combine: str = "division"):
+        if split not in SPLITS:
+            raise ValueError(f"split is one of {SPLITS}, not {split!r}")
+
         def layers(part: str, _unit: int, _layer: int, in_channels: int, out_channels: int) -> nn.Module:
-            names = HNU_OPERATIONS if part == "hnu" else FCM_OPERATIONS
-            return MixedOperation(names, in_channels, out_channels, mixing)
+            return MixedOperation(candidates(part, in_channels, out_channels, split), in_channels, out_channels, mixing)
 
-        super().__init__(layers)
+        super().__init__(layers, combine)
+        self.operations = {part: candidates(part, DEEP, DEEP, split) for part in ("encoder", "hnu", "decoder")}
         self.alike: dict[Any, list[MixedOperation]] = {}  # layers of one shape
         for mixed in self.mixed() if mixing == "kernel" else ():
             self.alike.setdefault((mixed.names, mixed.linear.shape), []).append(mixed)
@@ -181,11 +187,19 @@ class Supernet(Network):
         return [p for name, p in self.named_parameters() if not name.endswith(".alpha")]
 
     def shares(self) -> dict[str, Tensor]:
-        """softmax(alpha), detached: encoder (9, 4), hnu (7, 8, 9), decoder (9, 4)."""
-        rows = [mixed.shares().detach() for mixed in self.mixed()]
+        """softmax(alpha), detached, in the order of `operations`: encoder (9, 4), hnu (7, 8, 9), decoder (9, 4).
+
+        A candidate that a place can't have is 0 there.
+        """
+        rows = list(self.mixed())
         hnu_end = FCM_LAYERS + UNITS * UNIT_LAYERS
-        return {
-            "encoder": torch.stack(rows[:FCM_LAYERS]),
-            "hnu": torch.stack(rows[FCM_LAYERS:hnu_end]).unflatten(0, (UNITS, UNIT_LAYERS)),
-            "decoder": torch.stack(rows[hnu_end:]),
-        }
+        of = {"encoder": rows[:FCM_LAYERS], "hnu": rows[FCM_LAYERS:hnu_end], "decoder": rows[hnu_end:]}
+        found = {part: torch.stack([self._spread(mixed, self.operations[part]) for mixed in of[part]]) for part in of}
+        return found | {"hnu": found["hnu"].unflatten(0, (UNITS, UNIT_LAYERS))}
+
+    @staticmethod
+    def _spread(mixed: MixedOperation, names: tuple[str, ...]) -> Tensor:
+        shares = mixed.shares().detach()
+        found = shares.new_zeros(len(names))
+        found[[names.index(name) for name in mixed.names]] = shares
+        return found

@@ -12,11 +12,14 @@ GENOTYPES = {
     **{task: Genotype.published(task) for task in ("llie_lol", "llie_mit", "sihr", "uie")},
     **{name: Genotype.uniform(name) for name in ("1-C", "3-RC")},
 }
+# Identities, residual and dense candidates in the FCMs too, as the split "all" has them.
+EVERYWHERE = ("SC", "3-RC", "1-DC", "SC", "3-2-RDC", "3-DC", "SC", "1-RC")
+GENOTYPES["all"] = Genotype(("5-C", *EVERYWHERE), (("5-C", *EVERYWHERE[1:]),) * 7, (*EVERYWHERE, "3-C"))
 
 
-def restorer(name, seed=0):
+def restorer(name, seed=0, combine="division"):
     torch.manual_seed(seed)
-    return Restorer(GENOTYPES[name])
+    return Restorer(GENOTYPES[name], combine)
 
 
 @pytest.mark.parametrize("name", GENOTYPES)
@@ -28,6 +31,13 @@ def test_the_folded_network_is_the_network(name, count, size, rng):
     with torch.no_grad():
         torch.testing.assert_close(plain.deploy()(pictures), plain(pictures), rtol=0, atol=1e-11)
     assert torch.equal(pictures, before)
+
+
+def test_units_that_subtract_are_folded_as_they_are(rng):
+    plain, picture = restorer("uie", combine="subtraction").double(), torch.rand(1, 3, 24, 20, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(plain.deploy()(picture), plain(picture), rtol=0, atol=1e-11)
+        assert (plain(picture) - restorer("uie").double()(picture)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("name", ["llie_lol", "llie_mit", "sihr", "uie"])

@@ -7,7 +7,7 @@ import torch
 
 from hbl_lib import losses
 from hbl_lib.errors import KitError
-from hbl_lib.losses import Beta, FoundLoss, published_weights
+from hbl_lib.losses import Beta, FoundLoss, LossSpace, published_weights
 
 
 def grey(*rows):
@@ -97,6 +97,17 @@ def test_lpips_is_the_same_whether_or_not_it_shares_the_trunk_run(space, pair):
     assert shared > 0.01
 
 
+def test_the_public_code_s_ways_are_absolute_vgg_distances_and_lpips_of_lighter_pictures(space, pair):
+    """lpips maps [-1, 1]: what is fed [0, 1] sees each picture halfway to white."""
+    code = LossSpace(space.trunk, space.lpips, "absolute", "unsigned")
+    a, b = (space.trunk.features(x, [7])[0] for x in pair)
+    (distance,) = code.perceptual(*pair, [7], lpips=False)
+    torch.testing.assert_close(distance, (a - b).abs().mean())
+    term = code.values(*pair)[code.names.index("lpips")]
+    torch.testing.assert_close(term, space.lpips((pair[0] + 1) / 2, (pair[1] + 1) / 2).mean())
+    assert not torch.isclose(term, space.lpips(*pair).mean())
+
+
 def test_a_term_of_weight_zero_is_not_computed(space):
     """On 4x4 pixels SSIM and the deeper VGG layers would raise."""
     small = torch.rand(2, 1, 3, 4, 4)
@@ -128,7 +139,15 @@ def test_a_found_loss_survives_a_file_and_the_published_ones_are_as_printed(spac
 
 def test_published_layers_keep_their_place_in_a_trunk_of_another_layout(space):
     space.trunk.groups = ((0, 1), (3, 4), (6, 7), (9, 10, 11, 12))
-    assert FoundLoss.published("uie", space.trunk).layers == (0, 3, 7, 10)  # VGG-19's 1, 5, 15, 22
+    assert FoundLoss.published("uie", space.trunk).layers == (0, 4, 7, 10)  # VGG-19's 1, 8, 15, 22
+
+
+def test_the_layer_of_group_2_is_the_paper_s_unless_the_code_s_is_asked_for(space):
+    layers = {
+        task: FoundLoss.published(task, space.trunk).layers[1] for task in ("llie_lol", "llie_mit", "sihr", "uie")
+    }
+    assert layers == {"llie_lol": 6, "llie_mit": 6, "sihr": 7, "uie": 8}
+    assert [FoundLoss.published(task, space.trunk, "code").layers[1] for task in ("sihr", "uie")] == [6, 5]
 
 
 def test_ms_ssim_on_one_scale_is_ssim_and_on_three_their_product(rng):

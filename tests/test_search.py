@@ -1,0 +1,84 @@
+"""The searches' variants: alpha's gradient through a step of the weights, and rounds that alternate."""
+
+import shutil
+
+import pytest
+import torch
+
+from hbl_lib import config, files, runs, stages
+from hbl_lib.losses import TERMS, FoundLoss
+from hbl_lib.restorer import Restorer
+from hbl_lib.search import ArchitectureSearch
+from hbl_lib.supernet import Supernet
+
+
+class Given:
+    """One pair of crops, at every step."""
+
+    pictures = (None,)
+
+    def __init__(self, rng):
+        self.pair = torch.rand(2, 1, 3, 16, 16, generator=rng, dtype=torch.float64)
+
+    def at(self, _index):
+        return tuple(self.pair)
+
+
+def test_the_unrolled_gradient_of_alpha_is_that_of_the_loss_one_step_ahead(space, rng):
+    """Against a central difference, in float64, of alpha -> L_Q(alpha, w - xi grad_w L_Q(w, alpha))."""
+    torch.manual_seed(0)
+    supernet, space = Supernet().double(), space.double()
+    found = FoundLoss(dict.fromkeys(TERMS, 0.0) | {"l2": 1.0, "color": 1.0}, (0, 5, 10, 19), space.trunk.name)
+    params = config.load("smoke", "llie_lol").architecture_search.model_copy(
+        update={"gradient": "unrolled", "rate": 0.05, "final_rate": 0.05}
+    )
+    search = ArchitectureSearch(params, supernet, space, found, Given(rng), Given(rng))
+    gradients = torch.autograd.grad(search._unrolled(0), search.alphas)
+    along = [torch.randn(alpha.shape, generator=rng, dtype=torch.float64) for alpha in search.alphas]
+    expected, size = 0.0, 1e-5
+    for sign in (1, -1):
+        for alpha, step in zip(search.alphas, along, strict=True):
+            alpha.data += sign * size * step
+        expected += sign * search._unrolled(0).item() / (2 * size)
+        for alpha, step in zip(search.alphas, along, strict=True):
+            alpha.data -= sign * size * step
+    total = sum((g * step).sum().item() for g, step in zip(gradients, along, strict=True))
+    assert total == pytest.approx(expected, rel=1e-4)
+    first = torch.autograd.grad(search._loss(search.held_out, 0), search.alphas)
+    assert sum((g * step).sum().item() for g, step in zip(first, along, strict=True)) != pytest.approx(total, rel=1e-2)
+
+
+@pytest.fixture
+def searched(finished_run, tmp_path):
+    """A copy of a finished smoke run, and a run there with further parameters."""
+    shutil.copytree(finished_run, tmp_path / "results")
+
+    def again(overrides):
+        return runs.open_run(profile="smoke", results=str(tmp_path / "results"), device="cpu", overrides=overrides)
+
+    return again
+
+
+def test_a_second_round_searches_loss_and_architecture_again_and_retraining_takes_them(searched):
+    run = searched("rounds=2")
+    first = FoundLoss.read(run.folder / "02_loss_search/loss.yaml")
+    stages.architecture_search(run)
+    last = FoundLoss.read(run.folder / "03_architecture_search/loss.yaml")
+    assert last.weights != first.weights
+    for loop in ("loss_2", "architecture_2"):
+        assert len(files.read_json(run.folder / f"03_architecture_search/{loop}/history.json")) > 0
+    stages.retrain(run)
+    read = files.read_json(run.folder / "04_retrain/manifest.json")["inputs"]
+    assert "03_architecture_search/loss.yaml" in read and "02_loss_search/loss.yaml" not in read
+    stages.architecture_search(searched(""))
+    assert not (run.folder / "03_architecture_search/loss.yaml").exists()
+
+
+@pytest.mark.parametrize("overrides", ["network.combine=subtraction", "network.split=all"])
+def test_a_restorer_of_another_network_is_kept_as_it_is(searched, overrides):
+    run = searched(overrides)
+    stages.architecture_search(run)
+    stages.retrain(run)
+    stages.evaluate(run)
+    loaded = Restorer.load(run.folder)
+    assert loaded.combine == run.params.network.combine
