@@ -93,6 +93,9 @@ class LossSpaceParams(Section):
 
     vgg_distance: Literal["squared", "absolute"]
     lpips_input: Literal["signed", "unsigned"] = Field(description="unsigned: [0, 1] fed as if [-1, 1]")
+    ssim: Literal["plain", "raised"] = Field(
+        description="raised: the exponents of its parts are searched too (Table 1)"
+    )
     published_layers: Literal["paper", "code"] = Field(description="of VGG group 2 in the published loss")
 
 

@@ -92,6 +92,30 @@ def ssim(restored: Tensor, clear: Tensor) -> Tensor:
     return 10 * (1 - ssim_index(restored, clear))
 
 
+EXPONENTS = ("luminance", "contrast", "structure")  # Table 1 raises SSIM's three parts to powers a, b, c
+SMALLEST = 1e-3  # of a part that is raised to a power: structure may be negative
+
+
+def ssim_parts(a: Tensor, b: Tensor, size: int = 11, sigma: float = 1.5) -> Tensor:
+    """Luminance, contrast and structure at every valid position, (3, N, C, H - 10, W - 10), at least `SMALLEST`."""
+    down, across = (_window_matrix(side, size, sigma).to(a) for side in a.shape[-2:])
+    mean_a, mean_b, aa, bb, ab = down @ torch.stack((a, b, a * a, b * b, a * b)) @ across.T
+    c1, c2 = 0.01**2, 0.03**2
+    variances = (aa - mean_a**2).clamp(min=0), (bb - mean_b**2).clamp(min=0)
+    both = (variances[0] * variances[1] + 1e-16).sqrt()
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    contrast = (2 * both + c2) / (sum(variances) + c2)
+    structure = (ab - mean_a * mean_b + c2 / 2) / (both + c2 / 2)
+    return torch.stack((luminance, contrast, structure)).clamp(min=SMALLEST)
+
+
+def ssim_raised(restored: Tensor, clear: Tensor, exponents: Tensor) -> tuple[Tensor, Tensor]:
+    """L_d x 10 with the parts raised to `exponents` (3,): 1 - mean l^a c^b s^g; and its slopes in them, (3,)."""
+    logs = ssim_parts(restored, clear).log()
+    product = (exponents.view(3, 1, 1, 1, 1) * logs).sum(0).exp()
+    return 10 * (1 - product.mean()), -10 * (product * logs).mean((1, 2, 3, 4))
+
+
 def tv(restored: Tensor, _clear: Tensor) -> Tensor:
     """L_g: 2 (mean squared vertical + mean squared horizontal difference) of the restored picture."""
     return 2 * (restored.diff(dim=-2).square().mean() + restored.diff(dim=-1).square().mean())
@@ -125,6 +149,7 @@ class FoundLoss:
     weights: dict[str, float]
     layers: tuple[int, ...]
     trunk: str
+    exponents: tuple[float, ...] = ()  # of SSIM's parts, where they were searched
 
     @classmethod
     def equal(cls, trunk: Trunk) -> FoundLoss:
@@ -150,25 +175,34 @@ class FoundLoss:
 
     def write(self, path: Path) -> None:
         """Write loss.yaml."""
-        files.write_yaml(path, {"weights": self.weights, "trunk": self.trunk, "layers": list(self.layers)})
+        raised = {"ssim_exponents": list(self.exponents)} if self.exponents else {}
+        files.write_yaml(path, {"weights": self.weights, "trunk": self.trunk, "layers": list(self.layers)} | raised)
 
     @classmethod
     def read(cls, path: Path) -> FoundLoss:
         """Read loss.yaml; a wrong key, weight or layer is named."""
         data = files.read_yaml(path)
-        if not isinstance(data, dict) or set(data) != {"weights", "trunk", "layers"}:
-            raise KitError(f"{path}: a loss has exactly the keys weights, trunk, layers")
+        if not isinstance(data, dict) or set(data) - {"ssim_exponents"} != {"weights", "trunk", "layers"}:
+            raise KitError(f"{path}: a loss has exactly the keys weights, trunk, layers (and perhaps ssim_exponents)")
         weights = data["weights"] if isinstance(data["weights"], dict) else {}
         for term in weights:
             if term not in TERMS:
                 raise KitError(f"{path}: weights: unknown term {term!r}.{nearest(str(term), TERMS)}")
         for term in TERMS:
             value = weights.get(term)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LARGEST:
+            if not _is_weight(value):
                 raise KitError(f"{path}: weights: {term} must be a finite number of at least 0, not {value!r:.40}")
         if not isinstance(data["layers"], list) or any(type(index) is not int for index in data["layers"]):
             raise KitError(f"{path}: layers: expected one layer index for each group")
-        return cls({t: float(weights[t]) for t in TERMS}, tuple(data["layers"]), str(data["trunk"]))
+        raised = data.get("ssim_exponents", [])
+        if not isinstance(raised, list) or len(raised) not in (0, len(EXPONENTS)) or not all(map(_is_weight, raised)):
+            raise KitError(f"{path}: ssim_exponents: expected {len(EXPONENTS)} finite numbers of at least 0")
+        weights = {term: float(weights[term]) for term in TERMS}
+        return cls(weights, tuple(data["layers"]), str(data["trunk"]), tuple(map(float, raised)))
+
+
+def _is_weight(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and 0 <= value <= LARGEST
 
 
 class Space(Protocol):
@@ -193,24 +227,38 @@ class LossSpace(nn.Module):
     `weighed` are the names of beta's weights, `groups` the layers among which it selects. Two ways of the authors'
     public code differ from the paper's: `vgg_distance` "absolute" (the paper: "squared") is the mean absolute
     difference of features; `lpips_input` "unsigned" (lpips asks for "signed") feeds [0, 1] to a distance that expects
-    [-1, 1], so that it sees every picture as (x + 1) / 2.
+    [-1, 1], so that it sees every picture as (x + 1) / 2. With `ssim` "raised", the exponents of SSIM's three parts
+    belong to beta too (Table 1): `values` are then taken at `exponents`, which beta owns, and end with the SSIM term's
+    slopes in them, whose coefficients are 0, but not their derivatives.
     """
 
     weighed = TERMS
 
-    def __init__(self, trunk: Trunk, lpips: LPIPS, vgg_distance: str = "squared", lpips_input: str = "signed"):
+    def __init__(
+        self,
+        trunk: Trunk,
+        lpips: LPIPS,
+        vgg_distance: str = "squared",
+        lpips_input: str = "signed",
+        ssim: str = "plain",
+    ):
         super().__init__()
         self.trunk, self.lpips, self.groups = trunk, lpips, trunk.groups
         self.absolute, self.unsigned = vgg_distance == "absolute", lpips_input == "unsigned"
         self.layers = tuple(index for group in trunk.groups for index in group)
         self.references = References(trunk), References(lpips.trunk)
-        self.names = (*PIXEL_TERMS, "lpips", *(f"vgg {index}" for index in self.layers))
+        self.exponents = torch.ones(len(EXPONENTS)) if ssim == "raised" else None
+        raised = () if self.exponents is None else tuple(f"slope in the exponent of {name}" for name in EXPONENTS)
+        self.names = (*PIXEL_TERMS, "lpips", *(f"vgg {index}" for index in self.layers), *raised)
 
     def coefficients(self, weights: Tensor, shares: Sequence[Tensor]) -> Tensor:
-        """c, one for each of `values`, from the eight weights and each group's softmax."""
+        """c, one for each of `values`, from the eight weights, each group's softmax, and exponents where they move."""
         weight = dict(zip(TERMS, weights, strict=True))
         pixel = torch.stack([weight[name] for name in (*PIXEL_TERMS, "lpips")])
-        return torch.cat([pixel, *(weight["vgg"] * share for share in shares)])
+        moved = []
+        if self.exponents is not None:  # 0, with the derivative that the SSIM term has in its exponents
+            moved = [weight["ssim"].detach() * (self.exponents - self.exponents.detach())]
+        return torch.cat([pixel, *(weight["vgg"] * share for share in shares), *moved])
 
     def perceptual(self, restored: Tensor, clear: Tensor, layers: Sequence[int], lpips: bool) -> list[Tensor]:
         """LPIPS (where asked for), then L_e at each of `layers`: the mean squared difference of the trunk's features.
@@ -237,13 +285,19 @@ class LossSpace(nn.Module):
 
     def values(self, restored: Tensor, clear: Tensor) -> Tensor:
         """All l_i, (len(names),)."""
-        pixel = [_FUNCTIONS[name](restored, clear) for name in PIXEL_TERMS]
-        return torch.stack([*pixel, *self.perceptual(restored, clear, self.layers, lpips=True)])
+        functions, slopes = dict(_FUNCTIONS), []
+        if self.exponents is not None:
+            raised, slopes = ssim_raised(restored, clear, self.exponents.detach().to(restored))
+            functions["ssim"] = lambda *_: raised
+        pixel = [functions[name](restored, clear) for name in PIXEL_TERMS]
+        return torch.stack([*pixel, *self.perceptual(restored, clear, self.layers, lpips=True), *slopes])
 
     def terms(self, restored: Tensor, clear: Tensor, found: FoundLoss) -> dict[str, Tensor]:
         """The eight terms under a found loss; a term of weight 0 is not computed."""
         self.check(found)
         terms = {name: _FUNCTIONS[name](restored, clear) for name in PIXEL_TERMS if found.weights[name]}
+        if found.exponents and "ssim" in terms:
+            terms["ssim"] = ssim_raised(restored, clear, torch.tensor(found.exponents).to(restored))[0]
         layers, lpips = found.layers if found.weights["vgg"] else (), bool(found.weights["lpips"])
         perceptual = self.perceptual(restored, clear, layers, lpips)
         if lpips:
@@ -274,7 +328,10 @@ class LossSpace(nn.Module):
 
 
 class Beta(nn.Module):
-    """The loss hyper-parameters: non-negative weights, started at 1, and a softmax over each group of layers."""
+    """The loss hyper-parameters: non-negative weights, started at 1, and a softmax over each group of layers.
+
+    Where the space raises SSIM's parts to powers, their exponents too, which the space then takes from here.
+    """
 
     def __init__(self, space: Space):
         super().__init__()
@@ -282,6 +339,9 @@ class Beta(nn.Module):
         self.expand = space.coefficients  # the method alone: the space is no part of beta's state
         self.weights = nn.Parameter(torch.ones(len(space.weighed)))
         self.choices = nn.ParameterList(nn.Parameter(torch.zeros(len(group))) for group in space.groups)
+        self.exponents = None
+        if getattr(space, "exponents", None) is not None:
+            self.exponents = space.exponents = nn.Parameter(torch.ones(len(EXPONENTS)))
 
     def coefficients(self) -> Tensor:
         """c(beta), one for each of the space's values; differentiable."""
@@ -290,16 +350,19 @@ class Beta(nn.Module):
     @torch.no_grad()
     def project(self) -> None:
         """Non-negativity: clamp the weights to at least 0."""
-        self.weights.clamp_(min=0)
+        for positive in filter(lambda p: p is not None, (self.weights, self.exponents)):
+            positive.clamp_(min=0)
 
     def snapshot(self) -> dict[str, Any]:
         """Weights by name and each group's softmax, as plain numbers."""
         return {
             "weights": dict(zip(self.weighed, self.weights.tolist(), strict=True)),
             "choices": [F.softmax(choice, 0).tolist() for choice in self.choices],
+            **({} if self.exponents is None else {"exponents": self.exponents.tolist()}),
         }
 
     def found(self) -> FoundLoss:
         """The loss at this beta: its weights, and the most probable layer of each group."""
         layers = tuple(group[int(c.argmax())] for group, c in zip(self.groups, self.choices, strict=True))
-        return FoundLoss(self.snapshot()["weights"], layers, self.trunk)
+        found = self.snapshot()
+        return FoundLoss(found["weights"], layers, self.trunk, tuple(found.get("exponents", ())))

@@ -56,7 +56,7 @@ def loss_space(run: Run) -> LossSpace:
     params = run.params.perceptual
     trunk = perceptual.feature_trunk(params.download, params.untrained)
     lpips, ways = perceptual.lpips_term(trunk, params.download, params.untrained), run.params.loss_space
-    return LossSpace(trunk, lpips, ways.vgg_distance, ways.lpips_input).to(run.device)
+    return LossSpace(trunk, lpips, ways.vgg_distance, ways.lpips_input, ways.ssim).to(run.device)
 
 
 def supernet(run: Run, mixing: str = "kernel") -> Supernet:

@@ -108,6 +108,32 @@ def test_the_public_code_s_ways_are_absolute_vgg_distances_and_lpips_of_lighter_
     assert not torch.isclose(term, space.lpips(*pair).mean())
 
 
+def test_ssim_raised_to_ones_is_ssim_and_its_slopes_are_those_of_a_difference(rng):
+    a, b = torch.rand(2, 1, 3, 30, 26, generator=rng, dtype=torch.float64)
+    b = 0.8 * a + 0.2 * b  # alike enough that no part is clamped
+    ones = torch.ones(3, dtype=torch.float64)
+    torch.testing.assert_close(losses.ssim_raised(a, b, ones)[0], losses.ssim(a, b))
+    at = torch.tensor([0.7, 1.3, 0.9], dtype=torch.float64)
+    slopes = losses.ssim_raised(a, b, at)[1]
+    for k, slope in enumerate(slopes):
+        step = torch.zeros(3, dtype=torch.float64).index_fill(0, torch.tensor(k), 1e-5)
+        low, high = (losses.ssim_raised(a, b, at + sign * step)[0] for sign in (-1, 1))
+        assert slope.item() == pytest.approx((high - low).item() / 2e-5, rel=1e-6)
+
+
+def test_exponents_that_were_found_are_trained_with_and_survive_a_file(space, pair, tmp_path):
+    weights = dict.fromkeys(losses.TERMS, 0.0) | {"ssim": 2.0}
+    found = FoundLoss(weights, (0, 5, 10, 19), space.trunk.name, (0.5, 2.0, 1.0))
+    raised = losses.ssim_raised(*pair, torch.tensor([0.5, 2.0, 1.0]))[0]
+    torch.testing.assert_close(space(*pair, found), 2 * raised)
+    found.write(tmp_path / "loss.yaml")
+    assert FoundLoss.read(tmp_path / "loss.yaml") == found
+    text = (tmp_path / "loss.yaml").read_text()
+    (tmp_path / "loss.yaml").write_text(text.replace("0.5", "-0.5"))
+    with pytest.raises(KitError, match="ssim_exponents: expected 3 finite numbers of at least 0"):
+        FoundLoss.read(tmp_path / "loss.yaml")
+
+
 def test_a_term_of_weight_zero_is_not_computed(space):
     """On 4x4 pixels SSIM and the deeper VGG layers would raise."""
     small = torch.rand(2, 1, 3, 4, 4)

@@ -5,8 +5,8 @@ import shutil
 import pytest
 import torch
 
-from hbl_lib import config, files, runs, stages
-from hbl_lib.losses import TERMS, FoundLoss
+from hbl_lib import bilevel, config, files, losses, runs, stages
+from hbl_lib.losses import TERMS, Beta, FoundLoss, LossSpace
 from hbl_lib.restorer import Restorer
 from hbl_lib.search import ArchitectureSearch
 from hbl_lib.supernet import Supernet
@@ -28,14 +28,14 @@ def test_the_unrolled_gradient_of_alpha_is_that_of_the_loss_one_step_ahead(space
     """Against a central difference, in float64, of alpha -> L_Q(alpha, w - xi grad_w L_Q(w, alpha))."""
     torch.manual_seed(0)
     supernet, space = Supernet().double(), space.double()
-    found = FoundLoss(dict.fromkeys(TERMS, 0.0) | {"l2": 1.0, "color": 1.0}, (0, 5, 10, 19), space.trunk.name)
+    found = FoundLoss(dict.fromkeys(TERMS, 0.0) | {"l2": 1.0}, (0, 5, 10, 19), space.trunk.name)
     params = config.load("smoke", "llie_lol").architecture_search.model_copy(
         update={"gradient": "unrolled", "rate": 0.05, "final_rate": 0.05}
     )
     search = ArchitectureSearch(params, supernet, space, found, Given(rng), Given(rng))
     gradients = torch.autograd.grad(search._unrolled(0), search.alphas)
     along = [torch.randn(alpha.shape, generator=rng, dtype=torch.float64) for alpha in search.alphas]
-    expected, size = 0.0, 1e-5
+    expected, size = 0.0, 1e-8  # so near that no ReLU turns
     for sign in (1, -1):
         for alpha, step in zip(search.alphas, along, strict=True):
             alpha.data += sign * size * step
@@ -43,9 +43,43 @@ def test_the_unrolled_gradient_of_alpha_is_that_of_the_loss_one_step_ahead(space
         for alpha, step in zip(search.alphas, along, strict=True):
             alpha.data -= sign * size * step
     total = sum((g * step).sum().item() for g, step in zip(gradients, along, strict=True))
-    assert total == pytest.approx(expected, rel=1e-4)
+    assert total == pytest.approx(expected, rel=1e-5)
     first = torch.autograd.grad(search._loss(search.held_out, 0), search.alphas)
     assert sum((g * step).sum().item() for g, step in zip(first, along, strict=True)) != pytest.approx(total, rel=1e-2)
+
+
+@pytest.mark.parametrize("method", ["exact", "double_backward"])
+def test_the_hypergradient_of_the_exponents_is_that_of_the_look_ahead(space, rng, method):
+    """Against a central difference, in float64, of exponents -> L_C(w - xi grad_w L_Q(w; exponents))."""
+    torch.manual_seed(0)
+    space = LossSpace(space.trunk, space.lpips, ssim="raised").double()
+    beta, network = Beta(space).double(), torch.nn.Conv2d(3, 3, 3, padding=1).double()
+    degraded, clear = torch.rand(2, 1, 3, 24, 24, generator=rng, dtype=torch.float64)
+    clear = 0.7 * degraded + 0.3 * clear
+    with torch.no_grad():
+        network.weight.copy_(0.1 * network.weight + torch.eye(3)[..., None, None] * torch.eye(3)[1][:, None] * 0.5)
+        beta.exponents.copy_(torch.tensor([0.8, 1.2, 0.9]))
+        beta.weights.copy_(torch.rand(8, generator=rng))
+    weights, rate = dict(network.named_parameters()), 0.01
+    values = bilevel.at_weights(network, lambda restored: space.values(restored, clear), degraded)
+    upper = bilevel.at_weights(network, lambda restored: (restored - clear).square().mean(), degraded)
+    coefficients = beta.coefficients()
+    coefficients.backward(bilevel.METHODS[method](values, coefficients, upper, weights, rate).coefficients)
+
+    def ahead(exponents):
+        restored = network(degraded)
+        raised = losses.ssim_raised(restored, clear, exponents)[0]
+        rest = (coefficients.detach()[:-3] * space.values(restored, clear)[:-3]).sum()
+        plain = losses.ssim_raised(restored, clear, beta.exponents.detach())[0]
+        lower = rest + beta.weights[3].detach() * (raised - plain)
+        slopes = torch.autograd.grad(lower, list(weights.values()))
+        return upper({name: w - rate * g for (name, w), g in zip(weights.items(), slopes, strict=True)}).item()
+
+    for k in range(3):
+        step = torch.zeros(3, dtype=torch.float64).index_fill(0, torch.tensor(k), 1e-4)
+        at = beta.exponents.detach()
+        difference = (ahead(at + step) - ahead(at - step)) / 2e-4
+        assert beta.exponents.grad[k].item() == pytest.approx(difference, rel=1e-4)
 
 
 @pytest.fixture
