@@ -12,6 +12,8 @@ from pathlib import Path
 
 import yaml
 
+from hbl_lib import variants
+
 
 def setting(name, default=""):
     """A setting of make's; no config, since Snakemake takes quotes off its values."""
@@ -23,20 +25,28 @@ TASKS = setting("TASKS", "llie_lol llie_mit sihr uie").split()
 SEEDS = setting("SEEDS", "0").split()
 RESULTS = setting("RESULTS", "results")
 DATA, METHODS = setting("DATA"), setting("METHODS")
+VARIANTS = variants.chosen(setting("VARIANTS"))
 # Functions, since Snakemake reads braces in a text as wildcards.
 OPTIONS = {
     "data": lambda names: shlex.quote(DATA),
     "device": lambda names: shlex.quote(setting("DEVICE", "auto")),
-    "overrides": lambda names: shlex.quote(setting("OVERRIDES")),
+    "overrides": lambda names: shlex.quote(overrides_of(names)),
 }
 FOLDER = f"{RESULTS}/{PROFILE}"
 # A run's folder in FOLDER: a task's own for the first seed, a replica of it for each further one.
 RUNS = {task if seed == SEEDS[0] else f"{task}/seed_{seed}": seed for task in TASKS for seed in SEEDS}
+# The ledger's variants: a chain of its own for each seed; what a variant is compared with must have run as well.
+OF_VARIANTS = {
+    f"{task}/{variants.replica(name, '' if seed == SEEDS[0] else f'seed_{seed}')}": seed
+    for task in TASKS
+    for name in VARIANTS
+    for seed in SEEDS
+}
 # Ablations: {notebook: [members]}, each member a job of its own, and one more that shows them all; empty: none are run.
 MEMBERS = yaml.safe_load(Path("params/ablations.yaml").read_text()) if setting("ABLATIONS") == "1" else {}
 PUBLISHED = yaml.safe_load(Path("params/published/loss.yaml").read_text())["weights"]
 LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("params/published").glob("*.yaml")]))
-LIBRARY.append("params/ablations.yaml")
+LIBRARY += ["params/ablations.yaml", "params/variants.yaml"]
 BENCH = Path(RESULTS, "bench/bench.json")
 
 # The notebooks' kernel is the environment that runs this file.
@@ -78,6 +88,13 @@ def task_of(names):
     return names.run.split("/")[0]
 
 
+def overrides_of(names):
+    """OVERRIDES, and what a variant sets besides."""
+    of = names.run.split("/")
+    own = variants.overrides(of[2], PROFILE) if names.run in OF_VARIANTS else ""
+    return ",".join(filter(None, (setting("OVERRIDES"), own)))
+
+
 def members_of(task):
     """ "ABLATION/MEMBER" of all members; nothing is published of a task of one's own."""
     every = [(ablation, name, facts) for ablation, known in MEMBERS.items() for name, facts in known.items()]
@@ -89,7 +106,7 @@ RUN = dict(
     OPTIONS,
     task=task_of,
     replica=lambda names: shlex.quote(names.run.partition("/")[2]),
-    seed=lambda names: RUNS[names.run],
+    seed=lambda names: (RUNS | OF_VARIANTS)[names.run],
     weights=os.environ.get("HBL_WEIGHTS", ""),
 )
 
@@ -121,7 +138,7 @@ def given_methods(names):
 
 
 wildcard_constraints:
-    run=r"[^/]+(/seed_\d+)?",
+    run=r"[^/]+(/variants/[^/]+)?(/seed_\d+)?",
     ablation="|".join(MEMBERS) or "none",
     member="[^/]+",
 
@@ -130,7 +147,7 @@ wildcard_constraints:
 rule all:
     input:
         f"{FOLDER}/report.html",
-        [expand(made(stage), run=RUNS) for stage in CHAIN],
+        [expand(made(stage), run=[*RUNS, *OF_VARIANTS]) for stage in CHAIN],
         [f"{FOLDER}/{run}/{member}/metrics.json" for run in RUNS for member in members_of(run.split("/")[0])],
 
 
@@ -224,6 +241,22 @@ rule claims:
         PAPERMILL + "tasks={params.tasks:q} seeds={params.seeds:q} && cp {log:q} {output:q}"
 
 
+rule ledger:
+    input:
+        notebook="notebooks/11_ledger.ipynb",
+        library=LIBRARY,
+        metrics=[f"{FOLDER}/{run}/05_evaluate/metrics.json" for run in [*RUNS, *OF_VARIANTS]],
+    output:
+        f"{FOLDER}/11_ledger.ipynb",
+    log:
+        f"{FOLDER}/logs/11_ledger.ipynb",
+    params:
+        tasks=" ".join(TASKS),
+        seeds=" ".join(SEEDS),
+    shell:
+        PAPERMILL + "tasks={params.tasks:q} seeds={params.seeds:q} && cp {log:q} {output:q}"
+
+
 rule report:
     input:
         notebook="notebooks/09_report.ipynb",
@@ -231,6 +264,7 @@ rule report:
         executed=[f"{FOLDER}/{run}/{stage}/{stage}.ipynb" for run in RUNS for stage in [*CHAIN, *MEMBERS]],
         searched=f"{FOLDER}/08_searched_results.ipynb",
         claims=f"{FOLDER}/10_claims.ipynb",
+        ledger=f"{FOLDER}/11_ledger.ipynb",
         bench=BENCH if BENCH.is_file() else "results/reference/bench/bench.json",
     output:
         f"{FOLDER}/report.html",

@@ -63,7 +63,17 @@ def _check(arguments: argparse.Namespace) -> int:
 
     a = arguments
     given = settings.Given(
-        a.profile, a.tasks, a.seeds, a.data, a.device, a.results, a.overrides, a.ablations, a.methods, a.jobs
+        a.profile,
+        a.tasks,
+        a.seeds,
+        a.data,
+        a.device,
+        a.results,
+        a.overrides,
+        a.ablations,
+        a.variants,
+        a.methods,
+        a.jobs,
     )
     for words in settings.check(given):
         say(words)
@@ -250,6 +260,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
     check.add_argument("--methods", default="", help="'name=folder ...', restored pictures to score")
     check.add_argument("--ablations", default="", help="1: check params/ablations.yaml too")
+    check.add_argument("--variants", default="", help="of the ledger (params/variants.yaml): names, or all")
     check.add_argument("--jobs", default="auto", help="notebooks side by side (default: auto)")
     check.set_defaults(act=_check)
     jobs = commands.add_parser("jobs", parents=[options], help="say how many notebooks run side by side")

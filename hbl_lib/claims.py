@@ -115,15 +115,27 @@ def measured(folder: Path, seeds: Sequence[str], one: Comparison) -> dict[str, E
     sides = [paper.measured(folder, seeds, stage) for stage, _ in (one.better, one.worse)]
     if not all(sides):
         return {}
+    try:
+        return between(*sides, (one.better[1], one.worse[1]))
+    except KitError as error:
+        raise KitError(f"{folder}: {one.better[0]} and {one.worse[0]}: {error}") from None
+
+
+def between(
+    better: Sequence[dict[str, Any]], worse: Sequence[dict[str, Any]], keys: tuple[str, str] = ("restored", "restored")
+) -> dict[str, Effect]:
+    """{metric: effect of one side's scores over the other's}, from their metrics, one for each seed."""
     found: dict[str, list[dict[str, float]]] = {metric: [] for metric in HEADINGS}
-    for better, worse in zip(*sides, strict=True):
-        images = list(zip(better["per_image"], worse["per_image"], strict=True))
-        if any(b["clear_file"] != w["clear_file"] for b, w in images):
-            raise KitError(f"{folder}: {one.better[0]} and {one.worse[0]} were judged on different test pictures")
+    for sides in zip(better, worse, strict=True):
+        of_sides = [side["per_image"] for side in sides]
+        shown = [[image["clear_file"] for image in images] for images in of_sides]
+        if shown[0] != shown[1]:
+            raise KitError("they were judged on different test pictures")
         for metric, of_seeds in found.items():
-            keys = one.better[1], one.worse[1]
-            scores = [[evaluation.score_of(i, k)[metric] for i, k in zip(both, keys, strict=True)] for both in images]
-            of_seeds.append(effects.by_scene(better["per_image"], [b - w for b, w in scores]))
+            scores = [
+                [evaluation.score_of(i, k)[metric] for i in images] for images, k in zip(of_sides, keys, strict=True)
+            ]
+            of_seeds.append(effects.by_scene(of_sides[0], [b - w for b, w in zip(*scores, strict=True)]))
     return {metric: effects.effect(effects.table(of_seeds)) for metric, of_seeds in found.items()}
 
 

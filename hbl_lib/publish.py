@@ -11,7 +11,21 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import ablations, claims, evaluation, files, findings, html, images, manifest, paper, paper_figures, perceptual
+from . import (
+    ablations,
+    claims,
+    evaluation,
+    files,
+    findings,
+    html,
+    images,
+    ledger,
+    manifest,
+    paper,
+    paper_figures,
+    perceptual,
+    variants,
+)
 from .baselines import CLASSICAL
 from .config import TaskParams
 from .genotype import Genotype
@@ -47,6 +61,8 @@ def tables(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> 
             found[_ablation_name(task, "table5")] = paper.architectures(folder, seeds)
         if (folder / paper.LOSSES).is_dir():
             found[_ablation_name(task, "figure6")] = paper.losses(folder, seeds)
+        if (folder / variants.FOLDER).is_dir():
+            found[_ablation_name(task, "ledger")] = ledger.table(folder, seeds)
     weights = loss_weights(profile_folder, tasks)
     frames = {"published": weights[0], "measured": weights[1]}
     shares = pd.concat(frames, names=["source", "task"]).reset_index()

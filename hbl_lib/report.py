@@ -18,8 +18,9 @@ from .manifest import ABLATIONS, STAGES
 
 SEARCHED = "08_searched_results"
 SEARCHED_LINK = '<a href="#searched">Searched losses and architectures (Figures 7, 8)</a>'
-CLAIMS = "10_claims"
+CLAIMS, LEDGER = "10_claims", "11_ledger"
 CLAIMS_LINK = '<a href="#claims">Which claims hold</a>'
+LEDGER_LINK = '<a href="#ledger">Paper against code</a>'
 SPEED_LINK = '<a href="#speed">How fast</a>'
 TEMPLATE = """{% extends 'basic/index.html.j2' %}
 {% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}"""
@@ -217,6 +218,7 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
     body = "".join(task_html(profile_folder / task, seeds) for task in tasks)
     body += f'<section id="searched">{notebook_html(profile_folder / f"{SEARCHED}.ipynb")}</section>'
     body += f'<section id="claims">{notebook_html(profile_folder / f"{CLAIMS}.ipynb")}</section>'
+    body += f'<section id="ledger">{notebook_html(profile_folder / f"{LEDGER}.ipynb")}</section>'
     body += f'<section id="speed">{speed_html(profile_folder.parent)}</section>'
     links = "".join(
         f'<a href="#{task}">{html.escape(paper.task_of(profile_folder / task).title)}</a>' for task in tasks
@@ -233,7 +235,7 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
         "the file that it comes from. First, PSNR and SSIM of every task, means over its test pictures. Protocol: "
         f"{html.escape(metrics.PROTOCOL)}.</p>"
         f"{table_text(overview(profile_folder, tasks, seeds))}"
-        f"<nav>{links}{SEARCHED_LINK}{CLAIMS_LINK}{SPEED_LINK}</nav>{body}</body></html>\n"
+        f"<nav>{links}{SEARCHED_LINK}{CLAIMS_LINK}{LEDGER_LINK}{SPEED_LINK}</nav>{body}</body></html>\n"
     )
     path = profile_folder / "report.html"
     files.write_text(path, page)

@@ -38,7 +38,7 @@ PACKAGES = (
 )
 CHECKPOINT, CHECKPOINT_BEFORE, CHECKPOINT_ASIDE = manifest.CHECKPOINTS
 TORN = r"(?s)\..+\.[a-z0-9_]{8}(\.[a-z0-9]+)?"  # a temporary file of `files.write_atomically`
-REPLICA = r"([A-Za-z][A-Za-z0-9_.-]*)?"
+REPLICA = r"([A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z][A-Za-z0-9_.-]*)*)?"
 
 
 def _mix(seed: int, *names: object) -> int:
@@ -290,7 +290,9 @@ def open_run(
     """
     params = config.load(profile, task, seed, data, overrides)
     if not re.fullmatch(REPLICA, replica):
-        raise KitError(f"replica '{replica}': use letters, digits, '_', '-' and '.', beginning with a letter")
+        raise KitError(
+            f"replica '{replica}': use names of letters, digits, '_', '-' and '.', each beginning with a letter"
+        )
     return Run(params, ROOT / config.expanded(results) / profile / task / replica, choose_device(device))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from . import ablations, config, data, evaluation, manifest, overlap, paper, runs, soundness, splits, stages
+from . import ablations, config, data, evaluation, manifest, overlap, paper, runs, soundness, splits, stages, variants
 from .errors import KitError
 from .genotype import Genotype
 
@@ -25,6 +25,7 @@ class Given(NamedTuple):
     results: str
     overrides: str
     ablations: str
+    variants: str
     methods: str
     jobs: str
 
@@ -50,6 +51,9 @@ def check(given: Given) -> Iterator[str]:
             Genotype.published(task)
         for ablation in manifest.ABLATIONS if given.ablations == "1" else ():
             ablations.members(ablation, task)
+        for name in variants.chosen(given.variants):
+            own = ",".join(filter(None, (given.overrides, variants.overrides(name, given.profile))))
+            runs.open_run(given.profile, task, seed, given.data, given.device, given.results, own)
         yield run.describe()
         if seed == seeds[0]:
             _check_run(run, methods)

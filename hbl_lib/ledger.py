@@ -1,0 +1,114 @@
+"""The ledger: what each silent difference between paper and public code changes, in dB and SSIM, with intervals.
+
+A variant is a whole chain of its own (`variants`), judged on the same test pictures as the main run with the same
+seeds, so its effect is paired. Another split has other test pictures: then only the means can be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import claims, effects, html, manifest, metrics, paper, tables, variants
+from .effects import Effect
+
+NOTES = (
+    "Effect: mean over scenes and seeds of the variant's score less that of the run it is compared with (the main run, "
+    "unless another variant is named), on the same test pictures, with a 95 % interval by bootstrap over scenes and "
+    f"seeds. Better or worse is said from {effects.MIN_PICTURES} scenes and {effects.MIN_SEEDS} seeds on, where PSNR's "
+    "interval leaves zero out and its p, adjusted for the number of variants, is below .05; else nothing is.",
+    "Seconds: of the chain from 01 to 04, as a multiple of the main run's; stages ran side by side, so roughly.",
+)
+COLUMNS = ["item", "paper", "code", "variant", "does", "against", "says"]
+COLUMNS += [f"{heading}{end}" for heading in claims.HEADINGS.values() for end in ("", " from", " to")]
+COLUMNS += ["p", "seconds", "file", "key"]
+CHAIN = ("01_classifier", "02_loss_search", "03_architecture_search", "04_retrain")
+
+
+def folder_of(folder: Path, name: str) -> Path:
+    """Where the variant's runs are; the main run's for no name."""
+    return folder / variants.replica(name) if name else folder
+
+
+def _ran(folder: Path, seeds: Sequence[str], name: str) -> list[dict[str, Any]]:
+    places = paper.replicas(folder_of(folder, name), seeds)
+    done = all((place / paper.EVALUATION / manifest.NAME).is_file() for place in places)
+    return [manifest.metrics(place / paper.EVALUATION) for place in places] if done else []
+
+
+def _seconds(folder: Path, seeds: Sequence[str], name: str) -> float:
+    places = [place / stage for place in paper.replicas(folder_of(folder, name), seeds) for stage in CHAIN]
+    return sum(manifest.read(place / manifest.NAME)["seconds"] for place in places)
+
+
+def table(folder: Path, seeds: Sequence[str]) -> paper.Table:
+    """Every difference, a row each: what paper and code have, what was run, and what that changes."""
+    main, known = _ran(folder, seeds, ""), variants.known()
+    runs = {name: _ran(folder, seeds, name) for name in known}
+    paired: dict[str, dict[str, Effect]] = {}
+    for name, variant in known.items():
+        base = runs[variant.against] if variant.against else main
+        if runs[name] and base and _pictures(runs[name]) == _pictures(base):
+            paired[name] = claims.between(runs[name], base)
+    ps = dict(zip(paired, effects.adjusted([of["psnr"].p for of in paired.values()]), strict=True))
+    rows = [_spread(main)]
+    for name, variant in known.items():
+        row: dict[str, Any] = {key: getattr(variant, key) for key in ("item", "paper", "code")}
+        row |= {"variant": name, "does": variant.here, "against": variant.against or "main run"}
+        if name in paired:
+            row |= _cells(paired[name], ps[name])
+            row["seconds"] = _seconds(folder, seeds, name) / _seconds(folder, seeds, variant.against)
+        elif runs[name] and main:
+            row |= _unpaired(runs[name], main)
+        else:
+            row["says"] = f"not run: VARIANTS={name} runs it"
+        if runs[name]:
+            places = paper.replicas(folder_of(folder, name), seeds)
+            files = (str((place / paper.EVALUATION / "metrics.json").relative_to(folder.parent)) for place in places)
+            row |= {"file": " ".join(files), "key": "restored"}
+        rows.append(row)
+    caption = f"Paper against public code, {paper.task_of(folder).title}. {tables.source(main)}"
+    frame = pd.DataFrame(rows)
+    frame = frame[[column for column in COLUMNS if column in frame]]
+    return paper.Table(frame, f"{caption}. Protocol: {main[0]['protocol']}", NOTES)
+
+
+def _pictures(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
+    return [[image["clear_file"] for image in run["per_image"]] for run in runs]
+
+
+def _cells(of: dict[str, Effect], p: float) -> dict[str, Any]:
+    cells: dict[str, Any] = {}
+    for metric, heading in claims.HEADINGS.items():
+        cells |= {heading: of[metric].mean, f"{heading} from": of[metric].low, f"{heading} to": of[metric].high}
+    words = {1: "better", -1: "worse", 0: effects.OPEN}
+    return cells | {"says": words[of["psnr"].direction(p)], "p": p}
+
+
+def _unpaired(runs: Sequence[dict[str, Any]], main: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of a variant with other test pictures: how much the restored ones gain over the degraded, here and there."""
+    gains = []
+    for of in (runs, main):
+        restored, degraded = (metrics.mean([run[key] for run in of])["psnr"] for key in ("restored", "degraded"))
+        gains.append(f"{restored:.2f} dB, {restored - degraded:+.2f} over the degraded")
+    return {"says": f"other test pictures, not paired: {gains[0]}; main run {gains[1]}"}
+
+
+def _spread(main: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The row of the seed: the standard deviation of the mean scores over the seeds."""
+    row = {"item": "seed", "paper": "not given", "code": "random each run", "variant": "SEEDS", "does": "several seeds"}
+    if len(main) < 2:
+        return row | {"says": 'not run: SEEDS="0 1 2" runs three'}
+    sd = {m: pd.Series([run["restored"][m] for run in main]).std() for m in claims.HEADINGS}
+    return row | {"says": f"standard deviation over {len(main)} seeds: {sd['psnr']:.2f} dB, {sd['ssim']:.3f}"}
+
+
+def show(table: paper.Table) -> html.Html:
+    """The table for readers; columns that hold nothing are left out."""
+    shown = paper.shown_columns(table).drop(columns=["file", "p"], errors="ignore").replace("", None)
+    head = f"<h3>{escape(table.caption.split('.')[0])}</h3>"
+    return html.Html(head + html.table_text(shown.dropna(axis=1, how="all")))
