@@ -38,6 +38,7 @@ TARGETS = {
     "restorer_vs_plain": 0.7,
     "loader_share": 0.05,
     "restore_12mp_memory_mb": 2000.0,
+    "restore_12mp_memory_mb_16_bits_alpha": 2000.0,
 }
 Entry = dict[str, Any]
 
@@ -61,8 +62,12 @@ def iterations() -> list[Entry]:
     for name, perceptual in (("loss_search_iteration_time", False), ("loss_search_iteration_time_perceptual", True)):
         took = measure.in_turn({side: cases.loss_search(side, SIZE, perceptual) for side in SIDES})
         found.append(entry(name, took["ours"], took["reference"], "s"))
-    took = measure.in_turn({side: cases.architecture_search(side, SIZE) for side in SIDES})
-    return [*found, entry("architecture_search_iteration_time", took["ours"], took["reference"], "s")]
+    took = measure.in_turn({side: cases.loss_search(side, SIZE, False) for side in ("ours", "frozen")})
+    found.append(entry("loss_search_iteration_time_alpha_frozen", took["ours"], took["frozen"], "s"))
+    took = measure.in_turn({side: cases.architecture_search(side, SIZE) for side in (*SIDES, "pruned")})
+    for side, suffix in (("reference", ""), ("pruned", "_pruned")):
+        found.append(entry(f"architecture_search_iteration_time{suffix}", took["ours"], took[side], "s"))
+    return found
 
 
 def memory() -> list[Entry]:
@@ -129,7 +134,8 @@ def loader() -> list[Entry]:
 def large() -> list[Entry]:
     """Peak of the process that restores 12 megapixels."""
     took = {side: cases.restore_12mp(side) for side in SIDES}
-    return [entry("restore_12mp_memory_mb", took["ours"], took["reference"], "MB", True)]
+    found = [entry("restore_12mp_memory_mb", took["ours"], took["reference"], "MB", True)]
+    return [*found, entry("restore_12mp_memory_mb_16_bits_alpha", cases.restore_12mp("ours", 4), None, "MB", True)]
 
 
 def scaling() -> list[Entry]:
@@ -177,6 +183,8 @@ def main() -> int:
     parts = {part.__name__: part for part in (iterations, memory, hypergradient, restorer, loader, large, scaling)}
     chosen = arguments.only.split() or list(parts)
     parts["changes"] = changes  # when asked for: it takes minutes
+    if unknown := [name for name in chosen if name not in parts]:
+        parser.error(f"--only {unknown[0]}: no such part; there are: {', '.join(parts)}")
     path, began = arguments.out / "bench.json", time.monotonic()
     kept = files.read_json(path) if arguments.only and path.is_file() else []
     for name in chosen:

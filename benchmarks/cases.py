@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hbl_lib import bilevel, config, images, perceptual, training
+from hbl_lib import bilevel, config, images, modes, perceptual, training
 from hbl_lib.classifier import Classifier, upper_loss
 from hbl_lib.data import Crops, Pictures
 from hbl_lib.genotype import Genotype
@@ -58,7 +58,7 @@ def crops(size: int, name: str, batch: int = 1) -> Crops:
 class PixelSpace(nn.Module):
     """The loss space without its perceptual terms."""
 
-    weighed, groups = PIXEL_TERMS, ()
+    weighed, groups, references = PIXEL_TERMS, (), ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,13 +129,12 @@ def _step(search: LossSearch) -> None:
 
 
 def _forgetting(search: LossSearch, space: LossSpace) -> None:
-    """A step that finds no features of clear pictures."""
-    known = [references.of for references in space.references]
-    for references, of in zip(space.references, known, strict=True):
-        references.of = lambda clear, wanted, r=references, of=of: (r._kept.clear(), of(clear, wanted))[1]
+    """A step that keeps no features of clear pictures."""
+    for references in space.references:
+        references.keeps = False
     _step(search)
-    for references, of in zip(space.references, known, strict=True):
-        references.of = of
+    for references in space.references:
+        references.keeps = True
 
 
 def _next(owner: object) -> int:
@@ -149,7 +148,10 @@ def _pair(shown: Crops, owner: object) -> list[Tensor]:
 
 
 def architecture_search(side: str, size: int) -> Step:
-    """One iteration, one alpha step and one weight step, pixel terms alone."""
+    """One iteration, one alpha step and one weight step, pixel terms alone.
+
+    Side "pruned": the reference without the gradients that it computes and does not use.
+    """
     train, held_out, space = crops(size, "train"), crops(size, "held out"), PixelSpace()
     torch.manual_seed(0)
     if side == "ours":
@@ -160,6 +162,7 @@ def architecture_search(side: str, size: int) -> Step:
         return lambda: search.step(_next(search))
     beta = torch.ones(len(PIXEL_TERMS), device=device())
     scheme = published.ArchitectureSearch(published.supernet().to(device()), published.pixel_values, beta, RATE)
+    scheme.prunes = side == "pruned"
 
     def step() -> None:
         index = _next(scheme)
@@ -284,16 +287,21 @@ if sys.argv[1] == "reference":
 if main(sys.argv[2:]):
     sys.exit(1)
 status = Path("/proc/self/status").read_text()
-print(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024)
+print(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024 / 1e6)
 """
 
 
-def restore_12mp(side: str) -> float:
-    """Peak MB of the process in which the command `restore` works on a picture of 4000x3000; the reference: whole."""
+def restore_12mp(side: str, channels: int = 3) -> float:
+    """Peak MB of the process in which the command `restore` works on a picture of 4000x3000; the reference: whole.
+
+    `channels`: 3 of 8 bits, or 4 of 16, with transparency.
+    """
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, picture = Path(folder) / "restorer.safetensors", Path(folder) / "large.png"
         lol_restorer().save(checkpoint)
-        images.write(picture, np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), dtype=np.uint8))
+        values = np.random.default_rng(0).random((3000, 4000, channels), np.float32)
+        alpha, bits = (None, 8) if channels == 3 else (values[..., 3], 16)
+        modes.write(picture, modes.Picture(values[..., :3], alpha, bits=bits))
         words = ["restore", "--checkpoint", str(checkpoint), "--out", f"{folder}/out", str(picture)]
         return float(measure.script(PEAK_OF, side, *words).splitlines()[-1])
 

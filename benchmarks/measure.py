@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
+import gc
 import json
 import statistics
 import subprocess
@@ -56,11 +59,18 @@ def in_turn(sides: Mapping[str, Callable[[], object]], repeats: int = REPEATS, w
 
 
 def resident(key: str) -> float:
-    """VmRSS or VmHWM (the peak) of this process, in MB."""
+    """VmRSS or VmHWM (the peak) of this process, in MB of 10^6 bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
-            return int(line.split()[1]) / 1024
+            return int(line.split()[1]) * 1024 / 1e6
     raise RuntimeError(f"no {key} in /proc/self/status")
+
+
+def _give_back() -> None:
+    """Return what was freed to the system: memory that construction left over would be used anew without counting."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # a C library without it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak(work: Callable[[], object]) -> float:
@@ -69,7 +79,8 @@ def peak(work: Callable[[], object]) -> float:
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         work()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    _give_back()
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     work()

@@ -134,7 +134,12 @@ class LossSearch:
 
 
 class ArchitectureSearch:
-    """First order, as the paper has it: one alpha step on held-out pictures, one weight step."""
+    """First order, as the paper has it: one alpha step on held-out pictures, one weight step.
+
+    Each takes the gradients of everything, as DARTS does; with `prunes`, of what it moves alone.
+    """
+
+    prunes = False
 
     def __init__(self, network: nn.Module, values: Values, beta: Tensor, rate: float):
         self.network, self.values, self.beta = network, values, beta
@@ -147,7 +152,9 @@ class ArchitectureSearch:
     def step(self, train: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]) -> None:
         for optimizer, (degraded, clear) in ((self.upper, held_out), (self.lower, train)):
             self.network.zero_grad()
-            (self.beta @ self.values(self.network(degraded), clear)).backward()
+            wanted = self.alphas if optimizer is self.upper else self.weights
+            loss = self.beta @ self.values(self.network(degraded), clear)
+            loss.backward(inputs=wanted if self.prunes else None)
             if optimizer is self.lower:
                 nn.utils.clip_grad_norm_(self.weights, 5.0)
             optimizer.step()

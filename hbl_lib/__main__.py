@@ -213,7 +213,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m hbl_lib", description="HBL: the stages of the chain, and its data.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--profile", default="quick", help="how much compute: smoke, quick, paper (default: quick)")
+    options.add_argument(
+        "--profile", default="quick", help="how much compute: smoke, quick, real, paper (default: quick)"
+    )
     options.add_argument("--data", default="", help="a folder of pairs in place of the task's data")
     options.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     options.add_argument("--results", default="results", help="results folder (default: results)")
@@ -275,7 +277,7 @@ def parser() -> argparse.ArgumentParser:
     alone.add_argument("command", nargs=argparse.REMAINDER)
     alone.set_defaults(act=_alone)
     tables = commands.add_parser("tables", help="write the paper's tables and figures from what runs left")
-    tables.add_argument("--profile", default="quick", help="smoke, quick or paper (default: quick)")
+    tables.add_argument("--profile", default="quick", help="smoke, quick, real or paper (default: quick)")
     tables.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
     tables.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
     tables.add_argument("--results", default="results", help="results folder (default: results)")

@@ -58,10 +58,11 @@ class Picture:
 
 def _array(values: np.ndarray, profile: bytes | None) -> Picture:
     """From (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), uint8 or uint16, RGB order."""
-    scaled = values.astype(np.float32) / np.iinfo(values.dtype).max
+    scaled = values.astype(np.float32)
+    scaled /= np.iinfo(values.dtype).max  # in place, as below: pictures may be large
     scaled = scaled[..., None] if scaled.ndim == 2 else scaled
     channels = scaled.shape[2]
-    colors, alpha = (scaled[..., :-1], scaled[..., -1]) if channels in (2, 4) else (scaled, None)
+    colors, alpha = (scaled[..., :-1], scaled[..., -1].copy()) if channels in (2, 4) else (scaled, None)
     grey = colors.shape[2] == 1
     rgb = np.repeat(colors, 3, axis=2) if grey else np.ascontiguousarray(colors)
     return Picture(rgb, alpha, grey, 8 * values.dtype.itemsize, profile)
@@ -152,7 +153,9 @@ def write(path: Path, picture: Picture) -> None:
     suffix = path.suffix.lower()
     colors = picture.rgb.mean(axis=2, keepdims=True) if picture.grey else picture.rgb
     values = colors if picture.alpha is None else np.concatenate((colors, picture.alpha[..., None]), axis=2)
-    values = np.round(np.clip(values, 0, 1) * (2**picture.bits - 1))
+    values = np.clip(values, 0, 1)
+    values *= 2**picture.bits - 1
+    np.round(values, out=values)
     if picture.bits == 16:
         if suffix not in DEEP:
             raise KitError(f"{path}: can't hold 16 bits; name a picture with one of {', '.join(DEEP)}")

@@ -2,12 +2,16 @@
 
 import pytest
 import torch
+from test_supernet import alone
 
 from benchmarks import __main__ as bench
 from benchmarks import cases, measure, published
 from hbl_lib import bilevel, config, speed
 from hbl_lib.classifier import Classifier, upper_loss
+from hbl_lib.losses import FoundLoss
 from hbl_lib.network import parameter_count
+from hbl_lib.search import ArchitectureSearch, LossSearch
+from hbl_lib.supernet import Supernet
 
 
 def test_the_published_supernet_is_as_large_as_the_kit_s():
@@ -32,6 +36,98 @@ def test_the_published_scheme_estimates_the_gradient_that_the_kit_computes(rng):
     assert (found - exact).norm() < 0.3 * exact.norm()
 
 
+class Given:
+    """Pairs drawn from a seed and the step."""
+
+    pictures = range(1000)
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def at(self, index):
+        clear = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(100 * self.seed + index)).double()
+        return 0.3 * clear, clear
+
+
+@pytest.fixture
+def alike():
+    """The kit's supernet and the published one with the same weights and alphas, and the weights of each as one."""
+    torch.manual_seed(0)
+    ours, theirs = Supernet().double(), published.supernet().double()
+    features = [module for module in theirs.modules() if isinstance(module, published.MixedFeatures)]
+    named = dict(ours.named_parameters())
+    with torch.no_grad():
+        for name, parameter in theirs.named_parameters():
+            if name in named:  # all outside the mixed operations, and alpha
+                parameter.copy_(named[name])
+        for mixed, plain in zip(ours.mixed(), features, strict=True):
+            plain.alpha.copy_(mixed.alpha)
+            for name, candidate in zip(mixed.names, plain.candidates, strict=True):
+                candidate.load_state_dict(alone(mixed, name).state_dict())
+
+    def weights():
+        mine = [p for mixed in ours.mixed() for name in mixed.names for p in alone(mixed, name).parameters()]
+        published_ones = [p for mixed in features for p in mixed.candidates.parameters()]
+        return [torch.cat([p.detach().flatten() for p in of]) for of in (mine, published_ones)]
+
+    return ours, theirs, weights
+
+
+def moved(before, after):
+    return [b - a for a, b in zip(before, after, strict=True)]
+
+
+def test_both_sides_take_the_same_step_of_the_loss_search(alike):
+    """But for its finite difference, and a weight step after that of beta, not beside it."""
+    ours, theirs, weights = alike
+    before, judge = weights(), Classifier("resnet10").double().eval().requires_grad_(False)
+    search = LossSearch(cases.search_params(), ours, cases.PixelSpace().double(), judge, Given(1), Given(2))
+    search.beta.double()
+    scheme = published.LossSearch(theirs, published.pixel_values, 6, judge, cases.RATE)
+    scheme.beta = torch.ones(6, dtype=torch.float64, requires_grad=True)
+    scheme.upper = torch.optim.Adam([scheme.beta], lr=search.params.beta_rate, betas=(0.5, 0.999))
+    assert torch.equal(before[0], before[1])
+    search.step(0)
+    scheme.step(*Given(1).at(0), Given(2).at(0)[0])
+    beta = search.beta.weights.detach()
+    torch.testing.assert_close(beta, scheme.beta.detach(), rtol=0, atol=1e-6)
+    assert (beta - 1).abs().max() > 0.5 * search.params.beta_rate
+    mine, published_one = moved(before, weights())
+    assert (mine - published_one).norm() < 1e-3 * published_one.norm() and published_one.norm() > 1e-4
+
+
+@pytest.mark.parametrize("prunes", [False, True])
+def test_both_sides_take_the_same_step_of_the_architecture_search(alike, prunes):
+    ours, theirs, weights = alike
+    before, space = weights(), cases.PixelSpace().double()
+    params = config.load("paper", "llie_lol").architecture_search.model_copy(update={"epochs": None, "steps": 1000})
+    search = ArchitectureSearch(params, ours, space, FoundLoss.equal(space.trunk), Given(1), Given(2))
+    beta = torch.ones(6, dtype=torch.float64)
+    scheme = published.ArchitectureSearch(theirs, published.pixel_values, beta, params.rate)
+    scheme.prunes = prunes
+    start = torch.cat([alpha.detach() for alpha in search.alphas])
+    search.step(0)
+    scheme.step(Given(1).at(0), Given(2).at(0))
+    alphas = [torch.cat([alpha.detach() for alpha in of]) for of in (search.alphas, scheme.alphas)]
+    assert (alphas[0] - alphas[1]).abs().max() < 0.05 * params.alpha_rate  # Adam's eps is another
+    assert (alphas[0] - start).abs().max() > 0.5 * params.alpha_rate
+    mine, published_one = moved(before, weights())
+    assert (mine - published_one).norm() < 1e-3 * published_one.norm() and published_one.norm() > 1e-4
+
+
+@pytest.mark.parametrize("freed", [0, 200])
+def test_a_peak_counts_memory_that_was_freed_before(freed):
+    source = """
+import sys, torch
+from benchmarks import measure
+torch.ones(1)
+left = [torch.ones(250_000) for _ in range(int(sys.argv[1]))]  # of 1 MB each, below what malloc maps by itself
+del left
+print(measure.peak(lambda: [torch.ones(250_000) for _ in range(50)]))
+"""
+    assert float(measure.script(source, str(freed))) == pytest.approx(50, abs=5)
+
+
 @pytest.mark.parametrize("side", cases.SIDES)
 @pytest.mark.parametrize("case", [cases.loss_search, cases.architecture_search])
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")
@@ -53,7 +149,7 @@ def test_the_convolutions_that_are_timed_alone_are_all_of_the_network_s():
     for (name, x, weight, *_), count in found.counts.items():
         pixels = x[2] * x[3] / (4 if name == "conv2d" and weight[-1] == 2 else 1)
         macs += count * pixels * weight[0] * weight[1] * weight[2] * weight[3]
-    assert macs == pytest.approx(21.757e9, rel=1e-3)  # as facts/hbl.md and torch's counter have it
+    assert macs == pytest.approx(21.757e9, rel=1e-3)  # as torch's counter has it
     assert len(found.sides()) == 2 * len(found.counts)
 
 

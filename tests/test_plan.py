@@ -36,6 +36,24 @@ def test_a_plan_for_other_pairs_counts_their_data_and_test_pictures():
     assert (steps["00_data"], steps["05_evaluate"], steps["04_retrain"]) == (90, 20, 3)
 
 
+class Clocked:
+    """A search whose resting steps take 1 s and whose moving ones 4 s, by a clock of its own."""
+
+    def __init__(self, monkeypatch, warmup):
+        self.params = config.load("quick", "uie").loss_search.model_copy(update={"warmup": warmup})
+        self.steps, self.now = self.params.steps, 0.0
+        monkeypatch.setattr(plan.time, "perf_counter", lambda: self.now)
+
+    def step(self, index):
+        self.now += 1.0 if index < self.params.warmup else 4.0
+
+
+@pytest.mark.parametrize("warmup", [0, 15])
+def test_a_search_takes_what_its_resting_and_its_moving_steps_take(monkeypatch, warmup):
+    search = Clocked(monkeypatch, warmup)
+    assert plan._searching(search, 1.0) == (search.steps, warmup * 1.0 + (search.steps - warmup) * 4.0)
+
+
 def test_epochs_grow_with_the_number_of_pairs_and_steps_do_not():
     assert plan._scaled(600, 30, 2.5) == 1500
     assert plan._scaled(600, None, 2.5) == 600

@@ -1,0 +1,92 @@
+"""The ledger: every difference between paper and code is a variant that can be run, and is told with its effect."""
+
+import pytest
+from test_claims import SEEDS, folder, per_image  # noqa: F401 (folder is a fixture)
+from test_paper import evaluated, write_manifest
+
+from hbl_lib import config, effects, files, ledger, paper, variants
+from hbl_lib.errors import KitError
+
+
+@pytest.mark.parametrize("profile", config.names("profiles"))
+@pytest.mark.parametrize("name", variants.known())
+def test_a_variant_differs_from_every_profile_in_what_it_says_and_nowhere_else(profile, name):
+    plain, of = config.load(profile, "uie").model_dump(), variants.overrides(name, profile)
+    changed = config.load(profile, "uie", overrides=of).model_dump()
+    apart = {section for section in plain if plain[section] != changed[section]}
+    named = {setting.split("=")[0].split(".")[0] for setting in of.split(",")}
+    already = profile == "paper" and name == "classifier_resnet50"  # paper's own
+    assert apart == (set() if already else named)
+
+
+def test_a_variant_brings_along_what_it_is_compared_with():
+    assert variants.chosen("vgg_layers") == ["published", "vgg_layers"]
+    assert variants.chosen("") == [] and variants.chosen("all") == list(variants.known())
+    with pytest.raises(KitError, match=r"no variant 'round'; there are: all, .*Did you mean 'rounds'"):
+        variants.chosen("round")
+
+
+def test_a_wrong_entry_of_the_file_is_named(monkeypatch, tmp_path):
+    path = tmp_path / "variants.yaml"
+    monkeypatch.setattr(variants, "PATH", path)
+    path.write_text("mine: {item: a, paper: b, code: c, here: d, sets: network.combine=division}\n")
+    with pytest.raises(KitError, match=r"variants.yaml: mine: sets"):
+        variants.known()
+    path.write_text("mine: {item: a, paper: b, code: c, here: d, against: other}\n")
+    with pytest.raises(KitError, match=r"mine: against: no variant 'other'"):
+        variants.known()
+
+
+def run_variant(folder, name, below, split=0):  # noqa: F811
+    """Three seeds of a variant whose restored pictures are `below` the main run's."""
+    for seed, replica in enumerate(paper.replicas(ledger.folder_of(folder, name), SEEDS)):
+        evaluated(replica, "llie_lol", seed)
+        images = per_image(below)
+        for image in images if split else ():
+            image["clear_file"] = f"other/{image['clear_file']}"
+        known = files.read_json(replica / "05_evaluate/metrics.json") | {"per_image": images}
+        files.write_json(replica / "05_evaluate/metrics.json", known)
+        for stage in ("05_evaluate", *ledger.CHAIN):
+            write_manifest(replica / stage, seconds=2.0)
+
+
+@pytest.fixture
+def told(folder):  # noqa: F811
+    """The ledger of a main run and three variants: worse, better than published, and of another split."""
+    for replica in paper.replicas(folder, SEEDS):
+        for stage in ledger.CHAIN:
+            written = replica / stage / "metrics.json"
+            if not written.is_file():
+                files.write_json(written, {})
+            write_manifest(replica / stage, outputs={"metrics.json": files.sha256(written)}, seconds=1.0)
+    run_variant(folder, "subtraction", 0.5)
+    run_variant(folder, "published", 0.5)
+    run_variant(folder, "vgg_layers", 0.2)
+    run_variant(folder, "split_1", 0.0, split=1)
+    return ledger.table(folder, SEEDS).frame.set_index("variant")
+
+
+def test_each_effect_is_paired_with_what_the_variant_is_compared_with(told):
+    assert told.loc["subtraction", "effect (dB)"] == pytest.approx(-0.5)
+    assert told.loc["subtraction", "says"] == "worse" and told.loc["subtraction", "seconds"] == 2.0
+    assert told.loc["vgg_layers", "against"] == "published"
+    assert told.loc["vgg_layers", "effect (dB)"] == pytest.approx(0.3) and told.loc["vgg_layers", "says"] == "better"
+    assert told.loc["vgg_layers", "seconds"] == 1.0
+    assert told.loc["subtraction", "file"].split()[1].endswith("variants/subtraction/seed_1/05_evaluate/metrics.json")
+
+
+def test_another_split_is_told_but_not_compared_and_what_did_not_run_says_so(told):
+    assert told.loc["split_1", "says"].startswith("other test pictures, not paired: 17.00 dB")
+    assert told.isna().loc["split_1", "effect (dB)"]
+    assert told.loc["rounds", "says"] == "not run: VARIANTS=rounds runs it"
+    assert "standard deviation over 3 seeds: 0.00 dB" in told.loc["SEEDS", "says"]
+
+
+def test_one_seed_says_nothing_but_how_to_run_more(folder):  # noqa: F811
+    run_variant(folder, "subtraction", 0.5)
+    for stage in ledger.CHAIN:
+        write_manifest(folder / stage, seconds=1.0)
+    table = ledger.table(folder, SEEDS[:1])
+    row = table.frame.set_index("variant").loc["subtraction"]
+    assert row["says"] == effects.OPEN
+    assert "R_u - R_v" in ledger.show(table).text
