@@ -58,12 +58,13 @@ def entry(name: str, ours: float, reference: float | None, unit: str, of_value: 
 
 def iterations() -> list[Entry]:
     """Time of the searches' iterations."""
-    found = []
-    for name, perceptual in (("loss_search_iteration_time", False), ("loss_search_iteration_time_perceptual", True)):
-        took = measure.in_turn({side: cases.loss_search(side, SIZE, perceptual) for side in SIDES})
-        found.append(entry(name, took["ours"], took["reference"], "s"))
-    took = measure.in_turn({side: cases.loss_search(side, SIZE, False) for side in ("ours", "frozen")})
-    found.append(entry("loss_search_iteration_time_alpha_frozen", took["ours"], took["frozen"], "s"))
+    took = measure.in_turn({side: cases.loss_search(side, SIZE, False) for side in (*SIDES, "frozen")})
+    found = [
+        entry(f"loss_search_iteration_time{suffix}", took["ours"], took[side], "s")
+        for side, suffix in (("reference", ""), ("frozen", "_alpha_frozen"))
+    ]
+    took = measure.in_turn({side: cases.loss_search(side, SIZE, True) for side in SIDES})
+    found.append(entry("loss_search_iteration_time_perceptual", took["ours"], took["reference"], "s"))
     took = measure.in_turn({side: cases.architecture_search(side, SIZE) for side in (*SIDES, "pruned")})
     for side, suffix in (("reference", ""), ("pruned", "_pruned")):
         found.append(entry(f"architecture_search_iteration_time{suffix}", took["ours"], took[side], "s"))

@@ -1,6 +1,6 @@
 """The references, written plainly: what the benchmarks compare the kit with.
 
-The published scheme of the loss search (authors' public code, as facts/hbl.md has it): the supernet keeps every
+The published scheme of the loss search (as in the authors' public code): the supernet keeps every
 candidate's feature map; one iteration takes the lower level's gradient, rebuilds the whole model one step ahead, takes
 the classifier's gradient there, and the loss at two points along it (the finite difference of DARTS); then the weight
 step computes its gradient anew. Features of the clear picture are computed at every evaluation of the loss.

@@ -114,6 +114,16 @@ def test_a_broken_picture_is_named_before_the_first_step(tmp_path):
         Crops(pictures, 8, 0, "retrain")
 
 
+def test_a_picture_is_decoded_once(tmp_path):
+    pictures = store(tmp_path, noise(2), noise(2))
+    crops = Crops(pictures, 8, 0, "retrain")
+    first = crops.at(0)
+    for path in tmp_path.rglob("*.png"):
+        path.unlink()
+    again = Crops(pictures, 8, 0, "retrain")
+    assert same(again.at(0), first) and len({again.at(step)[0].sum().item() for step in range(6)}) > 1
+
+
 @pytest.mark.parametrize(
     ("name", "count"),
     [
