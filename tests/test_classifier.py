@@ -53,7 +53,7 @@ def test_matching_brings_each_mean_to_the_clear_one(rng):
     assert bright.max() == 1
 
 
-@pytest.mark.parametrize("network", ["resnet10", "resnet50"])
+@pytest.mark.parametrize("network", ["resnet10", "resnet18", "resnet50"])
 def test_a_classifier_comes_back_from_disk_frozen_and_the_same(network, tmp_path, rng):
     torch.manual_seed(0)
     classifier = Classifier(network)
@@ -72,8 +72,8 @@ def test_a_file_that_is_no_classifier_and_an_unknown_network_are_refused(tmp_pat
     (tmp_path / "classifier.safetensors").write_bytes(b"rubbish")
     with pytest.raises(KitError, match=r"classifier\.safetensors: not a readable checkpoint"):
         Classifier.load(tmp_path / "classifier.safetensors")
-    with pytest.raises(KitError, match="'resnet18' is not one of resnet10, resnet50"):
-        Classifier("resnet18")
+    with pytest.raises(KitError, match="'resnet34' is not one of resnet10, resnet18, resnet50"):
+        Classifier("resnet34")
 
 
 def test_the_upper_loss_is_the_cross_entropy_against_clear(rng):
