@@ -25,7 +25,7 @@ def _check_row(where: str, row: Any, length: int, changes: int | None = None) ->
     if not isinstance(row, (list, tuple)) or len(row) != length:
         raise KitError(f"{where}: expected a list of {length} operations, found {row!r:.80}")
     for layer, name in enumerate(row):
-        if name not in SPECS:
+        if not isinstance(name, str) or name not in SPECS:
             raise KitError(
                 f"{where}: unknown operation {name!r}; known: {', '.join(SPECS)}.{nearest(str(name), SPECS)}"
             )

@@ -104,7 +104,7 @@ def encoded(suffix: str, mode: str = "RGB") -> bytes:
 PICTURES = {"png": encoded("PNG"), "jpg": encoded("JPEG"), "webp": encoded("WEBP"), "tif": encoded("TIFF")}
 PICTURES |= {"bmp": encoded("BMP"), "PNG": encoded("PNG", "P"), "TIF": encoded("TIFF", "CMYK"), "JPG": encoded("GIF")}
 LOSS = {"weights": dict.fromkeys(("l1", "l2", "color", "ssim", "lpips", "vgg", "tv", "laplacian"), 1.0)}
-LOSS |= {"trunk": "untrained", "layers": [0, 5, 10, 19]}
+LOSS |= {"trunk": "untrained", "layers": [0, 5, 10, 19], "ssim_exponents": [1.0, 1.0, 1.0]}
 GENOTYPE = Genotype.uniform("1-C").as_dict()
 SPLITS = {
     "source": "folder",

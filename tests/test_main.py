@@ -125,7 +125,7 @@ def test_an_unknown_stage_names_the_nearest(capsys):
 def test_a_replica_stays_in_its_tasks_folder(tmp_path, capsys):
     words = ["stage", "00_data", "--profile", "smoke", "--results", tmp_path, "--replica", "../x"]
     status, _, error = run(words, capsys)
-    assert status == 1 and "replica '../x': use letters, digits" in error
+    assert status == 1 and "replica '../x': use names of letters, digits" in error
 
 
 @pytest.mark.parametrize(
