@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 from torch import nn
 
 from . import evaluation, files, inference, manifest, perceptual, search, stages, training
 from .baselines.mbllen import MBLLEN, MBLLENSpace
 from .baselines.unet import UNet
 from .classifier import Classifier
-from .config import PARAMS, Section
+from .config import PARAMS, Section, checked
 from .errors import KitError, nearest
 from .genotype import Genotype
 from .losses import FoundLoss, Space, published_weights
@@ -62,19 +62,9 @@ def members(ablation: str, task: str) -> dict[str, Member]:
     known = files.read_yaml(path)
     if not isinstance(known, dict) or not isinstance(known.get(ablation), dict):
         raise KitError(f"{path}: {ablation}: expected its members by name")
-    found = {name: _checked(f"{path}: {ablation}: {name}", facts) for name, facts in known[ablation].items()}
+    found = {name: checked(Member, facts, f"{path}: {ablation}: {name}") for name, facts in known[ablation].items()}
     published = published_weights(task) is not None
     return {name: chosen for name, chosen in found.items() if published or chosen.loss != "published"}
-
-
-def _checked(where: str, facts: Any) -> Member:
-    try:
-        return Member.model_validate(facts)
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, f['loc']))} {f['msg'].removeprefix('Value error, ')}" for f in error.errors()]
-        raise KitError(f"{where}: {'; '.join(faults)}") from None
-    except KitError as error:
-        raise KitError(f"{where}: {error}") from None
 
 
 def member(ablation: str, name: str, task: str) -> Member:

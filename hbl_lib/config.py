@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,6 +22,20 @@ class Section(BaseModel):
     """A frozen group of parameters that takes no unknown key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Kind = TypeVar("Kind", bound=Section)
+
+
+def checked(kind: type[Kind], facts: Any, where: str) -> Kind:
+    """An entry of a file as its type; a KitError says where it stands, and every fault of it."""
+    try:
+        return kind.model_validate(facts)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, f['loc']))} {f['msg'].removeprefix('Value error, ')}" for f in error.errors()]
+        raise KitError(f"{where}: {'; '.join(faults)}") from None
+    except KitError as error:
+        raise KitError(f"{where}: {error}") from None
 
 
 class Schedule(Section):

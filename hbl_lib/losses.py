@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from . import files
 from .errors import KitError, nearest
 from .perceptual import LPIPS, VGG19_GROUPS, References, Trunk
+from .ssim import PARTS, ssim_index, ssim_parts
 
 TERMS = ("l1", "l2", "color", "ssim", "lpips", "vgg", "tv", "laplacian")
 PIXEL_TERMS = ("l1", "l2", "color", "ssim", "tv", "laplacian")
-MS_SSIM_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003
 LARGEST = 1e6  # a weight that is read; far above any that was found
 PUBLISHED = Path(__file__).parent.parent / "params/published/loss.yaml"
 
@@ -43,70 +43,9 @@ def color(restored: Tensor, clear: Tensor) -> Tensor:
     return 0.1 * 180 / math.pi * torch.acos(cosine).mean()
 
 
-def _window_matrix(length: int, size: int, sigma: float) -> Tensor:
-    """(length - size + 1, length): each row a Gaussian window one place further on.
-
-    Filtering by this matrix is several times faster on CPUs than convolving single channels.
-    """
-    offsets = torch.arange(length) - torch.arange(length - size + 1)[:, None] - size // 2
-    window = torch.exp(-0.5 * (offsets.double() / sigma) ** 2) * (offsets.abs() <= size // 2)
-    return window / window.sum(1, keepdim=True)
-
-
-def _ssim_maps(a: Tensor, b: Tensor, size: int, sigma: float) -> tuple[Tensor, Tensor]:
-    """Luminance, and contrast times structure, at every valid position: (N, C, H - size + 1, W - size + 1) each."""
-    down, across = (_window_matrix(side, size, sigma).to(a) for side in a.shape[-2:])
-    blurred = down @ torch.stack((a, b, a * a, b * b, a * b)) @ across.T  # (5, N, C, H - 10, W - 10)
-    mean_a, mean_b, aa, bb, ab = blurred
-    c1, c2 = 0.01**2, 0.03**2
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    return luminance, (2 * (ab - mean_a * mean_b) + c2) / (aa - mean_a**2 + bb - mean_b**2 + c2)
-
-
-def ssim_index(a: Tensor, b: Tensor, size: int = 11, sigma: float = 1.5) -> Tensor:
-    """Mean SSIM of (N, C, H, W) in [0, 1]: Gaussian window, population covariance, valid positions (Wang 2004)."""
-    if min(a.shape[-2:]) < size:
-        raise KitError(f"SSIM needs pictures of at least {size}x{size}, not {a.shape[-2]}x{a.shape[-1]}")
-    luminance, structure = _ssim_maps(a, b, size, sigma)
-    return (luminance * structure).mean()
-
-
-def ms_ssim_index(a: Tensor, b: Tensor, size: int = 11, sigma: float = 1.5) -> Tensor:
-    """Multi-scale SSIM of (N, C, H, W) in [0, 1] (Wang 2003): structure at each scale, luminance at the last one.
-
-    As many of the five scales as the window fits into (all from 176 pixels on), their exponents divided by their sum.
-    """
-    scales = [k for k in range(len(MS_SSIM_EXPONENTS)) if min(a.shape[-2:]) >> k >= size]
-    exponents = MS_SSIM_EXPONENTS[: len(scales)]
-    product = torch.ones((), device=a.device, dtype=a.dtype)
-    for scale, exponent in zip(scales, exponents, strict=True):
-        a, b = (a, b) if scale == 0 else (F.avg_pool2d(a, 2), F.avg_pool2d(b, 2))
-        luminance, structure = _ssim_maps(a, b, size, sigma)
-        value = (luminance * structure).mean() if scale == scales[-1] else structure.mean()
-        product = product * value.clamp(min=1e-4) ** (exponent / sum(exponents))
-    return product
-
-
 def ssim(restored: Tensor, clear: Tensor) -> Tensor:
     """L_d x 10: 1 - SSIM (Table 1 with all three exponents at 1)."""
     return 10 * (1 - ssim_index(restored, clear))
-
-
-EXPONENTS = ("luminance", "contrast", "structure")  # Table 1 raises SSIM's three parts to powers a, b, c
-SMALLEST = 1e-3  # of a part that is raised to a power: structure may be negative
-
-
-def ssim_parts(a: Tensor, b: Tensor, size: int = 11, sigma: float = 1.5) -> Tensor:
-    """Luminance, contrast and structure at every valid position, (3, N, C, H - 10, W - 10), at least `SMALLEST`."""
-    down, across = (_window_matrix(side, size, sigma).to(a) for side in a.shape[-2:])
-    mean_a, mean_b, aa, bb, ab = down @ torch.stack((a, b, a * a, b * b, a * b)) @ across.T
-    c1, c2 = 0.01**2, 0.03**2
-    variances = (aa - mean_a**2).clamp(min=0), (bb - mean_b**2).clamp(min=0)
-    both = (variances[0] * variances[1] + 1e-16).sqrt()
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    contrast = (2 * both + c2) / (sum(variances) + c2)
-    structure = (ab - mean_a * mean_b + c2 / 2) / (both + c2 / 2)
-    return torch.stack((luminance, contrast, structure)).clamp(min=SMALLEST)
 
 
 def ssim_raised(restored: Tensor, clear: Tensor, exponents: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,8 +134,8 @@ class FoundLoss:
         if not isinstance(data["layers"], list) or any(type(index) is not int for index in data["layers"]):
             raise KitError(f"{path}: layers: expected one layer index for each group")
         raised = data.get("ssim_exponents", [])
-        if not isinstance(raised, list) or len(raised) not in (0, len(EXPONENTS)) or not all(map(_is_weight, raised)):
-            raise KitError(f"{path}: ssim_exponents: expected {len(EXPONENTS)} finite numbers of at least 0")
+        if not isinstance(raised, list) or len(raised) not in (0, len(PARTS)) or not all(map(_is_weight, raised)):
+            raise KitError(f"{path}: ssim_exponents: expected {len(PARTS)} finite numbers of at least 0")
         weights = {term: float(weights[term]) for term in TERMS}
         return cls(weights, tuple(data["layers"]), str(data["trunk"]), tuple(map(float, raised)))
 
@@ -247,8 +186,8 @@ class LossSpace(nn.Module):
         self.absolute, self.unsigned = vgg_distance == "absolute", lpips_input == "unsigned"
         self.layers = tuple(index for group in trunk.groups for index in group)
         self.references = References(trunk), References(lpips.trunk)
-        self.exponents = torch.ones(len(EXPONENTS)) if ssim == "raised" else None
-        raised = () if self.exponents is None else tuple(f"slope in the exponent of {name}" for name in EXPONENTS)
+        self.exponents = torch.ones(len(PARTS)) if ssim == "raised" else None
+        raised = () if self.exponents is None else tuple(f"slope in the exponent of {name}" for name in PARTS)
         self.names = (*PIXEL_TERMS, "lpips", *(f"vgg {index}" for index in self.layers), *raised)
 
     def coefficients(self, weights: Tensor, shares: Sequence[Tensor]) -> Tensor:
@@ -341,7 +280,7 @@ class Beta(nn.Module):
         self.choices = nn.ParameterList(nn.Parameter(torch.zeros(len(group))) for group in space.groups)
         self.exponents = None
         if getattr(space, "exponents", None) is not None:
-            self.exponents = space.exponents = nn.Parameter(torch.ones(len(EXPONENTS)))
+            self.exponents = space.exponents = nn.Parameter(torch.ones(len(PARTS)))
 
     def coefficients(self) -> Tensor:
         """c(beta), one for each of the space's values; differentiable."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from . import files
-from .config import PARAMS, Section, names
+from .config import PARAMS, Section, checked, names
 from .errors import KitError, nearest
 
 FOLDER = "variants"  # of a task's results
@@ -31,19 +29,11 @@ def known() -> dict[str, Variant]:
     data = files.read_yaml(PATH)
     if not isinstance(data, dict):
         raise KitError(f"{PATH}: expected variants by name")
-    found = {str(name): _checked(name, facts) for name, facts in data.items()}
+    found = {str(name): checked(Variant, facts, f"{PATH}: {name}") for name, facts in data.items()}
     for name, variant in found.items():
         if variant.against and variant.against not in found:
             raise KitError(f"{PATH}: {name}: against: no variant '{variant.against}'.{nearest(variant.against, found)}")
     return found
-
-
-def _checked(name: Any, facts: Any) -> Variant:
-    try:
-        return Variant.model_validate(facts)
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, f['loc']))} {f['msg']}" for f in error.errors()]
-        raise KitError(f"{PATH}: {name}: {'; '.join(faults)}") from None
 
 
 def chosen(text: str) -> list[str]:

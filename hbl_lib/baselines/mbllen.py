@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import KitError
-from ..losses import FoundLoss, ms_ssim_index, ssim_index
+from ..losses import FoundLoss
 from ..perceptual import References, Trunk
+from ..ssim import ms_ssim_index, ssim_index
 
 BRANCHES, CHANNELS = 10, 32
 REACH = 12  # pixels that an enhancement module's three unpadded 5x5 convolutions take from a side
