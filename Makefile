@@ -1,5 +1,5 @@
 # make reproduce runs the chain and ends with the path of the report; make test runs the tests. Both need Python 3.11+.
-KNOWN = PROFILE TASKS DATA SEED SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS VARIANTS METHODS PYTHON
+KNOWN = PROFILE TASKS DATA SEED SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS STUDIES VARIANTS METHODS PYTHON
 # What was given is a value: $(shell ...) in it is not run.
 $(foreach name,$(KNOWN),$(if $(filter undefined default,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))))
 
@@ -15,6 +15,7 @@ DEVICE    ?= auto
 RESULTS   ?= results
 OVERRIDES ?=
 ABLATIONS ?=
+STUDIES   ?=
 VARIANTS  ?=
 METHODS   ?=
 PYTHON    ?= .venv/bin/python
@@ -26,7 +27,7 @@ UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(filter comm
 $(if $(UNKNOWN),$(error no setting $(UNKNOWN); there are: $(KNOWN)))
 
 # Settings travel by the environment: a shell would read quotes, blanks and backticks of a path as its own.
-SETTINGS = PROFILE TASKS DATA SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS VARIANTS METHODS
+SETTINGS = PROFILE TASKS DATA SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS STUDIES VARIANTS METHODS
 $(foreach name,$(SETTINGS),$(eval export HBL_RUN_$(name) := $$(value $(name))))
 
 .PHONY: help reproduce tables test soak bench lint lab clean
@@ -34,10 +35,10 @@ $(foreach name,$(SETTINGS),$(eval export HBL_RUN_$(name) := $$(value $(name))))
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-reproduce: $(READY)  ## run the chain (PROFILE= TASKS= ABLATIONS= VARIANTS= DATA= METHODS= SEEDS= JOBS= DEVICE= RESULTS= OVERRIDES=)
+reproduce: $(READY)  ## run the chain (PROFILE= TASKS= ABLATIONS= STUDIES= VARIANTS= DATA= METHODS= SEEDS= JOBS= DEVICE= RESULTS= OVERRIDES=)
 	@$(PYTHON) -m hbl_lib check --profile "$$HBL_RUN_PROFILE" --tasks "$$HBL_RUN_TASKS" --data "$$HBL_RUN_DATA" \
 	  --seeds "$$HBL_RUN_SEEDS" --device "$$HBL_RUN_DEVICE" --results "$$HBL_RUN_RESULTS" \
-	  --overrides "$$HBL_RUN_OVERRIDES" --ablations "$$HBL_RUN_ABLATIONS" --variants "$$HBL_RUN_VARIANTS" --methods "$$HBL_RUN_METHODS" \
+	  --overrides "$$HBL_RUN_OVERRIDES" --ablations "$$HBL_RUN_ABLATIONS" --studies "$$HBL_RUN_STUDIES" --variants "$$HBL_RUN_VARIANTS" --methods "$$HBL_RUN_METHODS" \
 	  --jobs "$$HBL_RUN_JOBS"
 	@cores=$$($(PYTHON) -m hbl_lib jobs "$$HBL_RUN_JOBS" --profile "$$HBL_RUN_PROFILE" --device "$$HBL_RUN_DEVICE" \
 	    --overrides "$$HBL_RUN_OVERRIDES") && \
@@ -66,7 +67,7 @@ lab: $(READY)  ## open the notebooks in JupyterLab
 	@$(PYTHON) -m jupyterlab notebooks
 
 clean:  ## remove the environment and what runs wrote (not results/reference)
-	rm -rf .venv .snakemake results/smoke results/quick results/paper
+	rm -rf .venv .snakemake results/smoke results/quick results/real results/paper
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv

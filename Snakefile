@@ -44,9 +44,11 @@ OF_VARIANTS = {
 }
 # Ablations: {notebook: [members]}, each member a job of its own, and one more that shows them all; empty: none are run.
 MEMBERS = yaml.safe_load(Path("params/ablations.yaml").read_text()) if setting("ABLATIONS") == "1" else {}
+if setting("STUDIES") == "1":  # whose members are the studies of the searches
+    MEMBERS |= {"12_search_quality": {name: {"loss": "found"} for name in ("losses", "genotypes")}}
 PUBLISHED = yaml.safe_load(Path("params/published/loss.yaml").read_text())["weights"]
 LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("params/published").glob("*.yaml")]))
-LIBRARY += ["params/ablations.yaml", "params/variants.yaml"]
+LIBRARY += ["params/ablations.yaml", "params/variants.yaml", "params/recipes.yaml"]
 BENCH = Path(RESULTS, "bench/bench.json")
 
 # The notebooks' kernel is the environment that runs this file.
@@ -141,6 +143,7 @@ wildcard_constraints:
     run=r"[^/]+(/variants/[^/]+)?(/seed_\d+)?",
     ablation="|".join(MEMBERS) or "none",
     member="[^/]+",
+    shown="11_ledger|13_recipe",
 
 
 # The report alone would do; but then a stage whose folder someone removed would not run again.
@@ -241,15 +244,15 @@ rule claims:
         PAPERMILL + "tasks={params.tasks:q} seeds={params.seeds:q} && cp {log:q} {output:q}"
 
 
-rule ledger:
+rule of_variants:
     input:
-        notebook="notebooks/11_ledger.ipynb",
+        notebook="notebooks/{shown}.ipynb",
         library=LIBRARY,
         metrics=[f"{FOLDER}/{run}/05_evaluate/metrics.json" for run in [*RUNS, *OF_VARIANTS]],
     output:
-        f"{FOLDER}/11_ledger.ipynb",
+        f"{FOLDER}/{{shown}}.ipynb",
     log:
-        f"{FOLDER}/logs/11_ledger.ipynb",
+        f"{FOLDER}/logs/{{shown}}.ipynb",
     params:
         tasks=" ".join(TASKS),
         seeds=" ".join(SEEDS),
@@ -265,6 +268,7 @@ rule report:
         searched=f"{FOLDER}/08_searched_results.ipynb",
         claims=f"{FOLDER}/10_claims.ipynb",
         ledger=f"{FOLDER}/11_ledger.ipynb",
+        recipe=f"{FOLDER}/13_recipe.ipynb",
         bench=BENCH if BENCH.is_file() else "results/reference/bench/bench.json",
     output:
         f"{FOLDER}/report.html",

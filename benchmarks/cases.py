@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hbl_lib import bilevel, config, images, modes, perceptual, training
+from hbl_lib import bilevel, config, deploy, images, modes, perceptual, training
 from hbl_lib.classifier import Classifier, upper_loss
 from hbl_lib.data import Crops, Pictures
 from hbl_lib.genotype import Genotype
 from hbl_lib.losses import PIXEL_TERMS, FoundLoss, LossSpace
-from hbl_lib.operations import HNU_OPERATIONS
+from hbl_lib.network import Network
+from hbl_lib.operations import HNU_OPERATIONS, Convolution, Dense
 from hbl_lib.pairs import Pair
 from hbl_lib.perceptual import IMAGENET_MEAN, IMAGENET_STD, Trunk
 from hbl_lib.restorer import Restorer
@@ -203,6 +207,49 @@ def hypergradient_errors(seed: int, size: int) -> dict[str, float]:
 def lol_restorer() -> Restorer:
     torch.manual_seed(0)
     return Restorer(Genotype.published("llie_lol")).to(device())
+
+
+def without_one_fold(picture: Tensor) -> dict[str, Step]:
+    """The folded network, and the same with one part of its folding taken back.
+
+    What identity a layer keeps beside its kernel is not joined with another branch's layer either.
+    """
+    trained = lol_restorer()
+
+    def unfolded(keeps: Callable[[nn.Module], bool]) -> Network:
+        """The folded network, but for the layers that are to stay as they are."""
+
+        def fold(layer: nn.Module, otherwise: Callable[[nn.Module], nn.Module] = deploy.fold) -> nn.Module:
+            stays = copy.deepcopy(layer).to(memory_format=torch.channels_last)
+            return stays if keeps(layer) else otherwise(layer)
+
+        with mock.patch.object(deploy, "fold", fold):
+            return trained.deploy()
+
+    networks = {"ours": trained.deploy()}
+    networks["identities beside"] = unfolded(lambda layer: isinstance(layer, Convolution) and layer.spec.residual)
+    networks["dense inputs apart"] = unfolded(lambda layer: isinstance(layer, Dense))
+    with mock.patch.object(deploy, "_alike", lambda *_: False):
+        networks["branches in turn"] = trained.deploy()
+    steps: dict[str, Step] = {name: functools.partial(network, picture) for name, network in networks.items()}
+    steps["nothing in place"] = functools.partial(_nothing_in_place, networks["ours"], picture)
+    plain_format = trained.deploy().to(memory_format=torch.contiguous_format)
+    steps["default format"] = functools.partial(_as_it_comes, plain_format, picture)
+    return steps
+
+
+def _nothing_in_place(network: Network, picture: Tensor) -> Tensor:
+    with contextlib.ExitStack() as patches:
+        patches.enter_context(mock.patch.object(F, "relu_", F.relu))
+        for name in ("add", "sigmoid"):
+            patches.enter_context(mock.patch.object(Tensor, f"{name}_", getattr(Tensor, name)))
+        return network(picture)
+
+
+def _as_it_comes(network: Network, picture: Tensor) -> Tensor:
+    """The network on a picture with sides of a multiple of 4, not converted to channels-last."""
+    half, quarter = network.encoder(picture)
+    return network.decoder(network.units(quarter), half, quarter)
 
 
 class Convolutions:

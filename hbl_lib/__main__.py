@@ -25,21 +25,25 @@ def _open(arguments: argparse.Namespace, task: str) -> runs.Run:
 
 
 def _stage(arguments: argparse.Namespace) -> int:
-    from . import ablations, stages
+    from . import ablations, stages, studies
 
-    name, known = arguments.name, [*manifest.STAGES, *manifest.ABLATIONS]
+    members = {name: list(ablations.members(name, arguments.task)) for name in manifest.ABLATIONS}
+    members[manifest.STUDIES] = list(studies.BY_NAME)
+    name, known = arguments.name, [*manifest.STAGES, *members]
     if name not in known:
         raise KitError(f"no stage '{name}'; there are: {', '.join(known)}.{nearest(name, known)}")
-    if name in manifest.ABLATIONS and not arguments.member:
-        raise KitError(f"{name} needs --member: {', '.join(ablations.members(name, arguments.task))}")
-    if arguments.member and name not in manifest.ABLATIONS:
-        raise KitError(f"--member is for {' and '.join(manifest.ABLATIONS)}, not for {name}")
+    if name in members and not arguments.member:
+        raise KitError(f"{name} needs --member: {', '.join(members[name])}")
+    if arguments.member and name not in members:
+        raise KitError(f"--member is for {', '.join(members)}, not for {name}")
     if arguments.methods and name != "05_evaluate":
         raise KitError(f"--methods is for 05_evaluate, not for {name}")
     run = _open(arguments, arguments.task)
     say(f"{name}: {run.describe()}")
     if name in manifest.ABLATIONS:
         folder = ablations.run_member(run, name, arguments.member)
+    elif name == manifest.STUDIES:
+        folder = studies.run_study(run, arguments.member)
     else:
         folder = run.folder / name
         stages.BY_NAME[name](run, **({"methods": arguments.methods} if arguments.methods else {}))
@@ -71,6 +75,7 @@ def _check(arguments: argparse.Namespace) -> int:
         a.results,
         a.overrides,
         a.ablations,
+        a.studies,
         a.variants,
         a.methods,
         a.jobs,
@@ -221,7 +226,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--results", default="results", help="results folder (default: results)")
     options.add_argument("--overrides", default="", help="section.key=value, separated by commas")
     stage = commands.add_parser("stage", parents=[options], help="run one stage without Jupyter")
-    stage.add_argument("name", help=", ".join((*manifest.STAGES, *manifest.ABLATIONS)))
+    stage.add_argument("name", help=", ".join((*manifest.STAGES, *manifest.ABLATIONS, manifest.STUDIES)))
     stage.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
     stage.add_argument("--seed", type=int, default=0, help="of initial weights, crops and samples (default: 0)")
     stage.add_argument("--replica", default="", help="a run beside the task's first: the subfolder it writes to")
@@ -262,6 +267,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
     check.add_argument("--methods", default="", help="'name=folder ...', restored pictures to score")
     check.add_argument("--ablations", default="", help="1: check params/ablations.yaml too")
+    check.add_argument("--studies", default="", help="1: check that the searches can be studied")
     check.add_argument("--variants", default="", help="of the ledger (params/variants.yaml): names, or all")
     check.add_argument("--jobs", default="auto", help="notebooks side by side (default: auto)")
     check.set_defaults(act=_check)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 from torch import nn
 
-from . import evaluation, files, inference, manifest, perceptual, search, stages, training
+from . import evaluation, files, inference, manifest, perceptual, random_search, search, stages, training
 from .baselines.mbllen import MBLLEN, MBLLENSpace
 from .baselines.unet import UNet
 from .classifier import Classifier
@@ -45,7 +45,7 @@ class Member(Section):
             raise ValueError("the loss of hbl is searched where the architecture is synchronous, and only there")
         if self.network == "mbllen" and self.loss not in ("default", "searched"):
             raise ValueError("mbllen has a loss space of its own: its loss is default or searched")
-        if self.architecture not in ("", "found", "published", "synchronous"):
+        if self.architecture not in ("", "found", "published", "synchronous", "random"):
             Genotype.uniform(self.architecture)
         return self
 
@@ -96,16 +96,7 @@ def finished(folder: Path, name: str) -> bool:
         trunks = all(recorded["facts"].get(term) == other["facts"].get(term) for term in ("vgg_term", "lpips_term"))
         if not trunks or recorded["parameters"] != other["parameters"]:
             return False
-    return all(_written(folder, file) == digest for file, digest in recorded["inputs"].items())
-
-
-def _written(folder: Path, file: str) -> str | None:
-    """The SHA-256 of STAGE/FILE, by its stage's manifest where the file itself was not brought along."""
-    if (folder / file).is_file():
-        return files.sha256(folder / file)
-    stage, _, name = file.partition("/")
-    path = folder / stage / manifest.NAME
-    return manifest.read(path)["outputs"].get(name) if path.is_file() else None
+    return manifest.inputs_unchanged(folder, recorded)
 
 
 def run_members(run: Run, ablation: str, names: Sequence[str]) -> None:
@@ -151,7 +142,7 @@ def _main_run(stage: Stage) -> tuple[nn.Module, dict[str, Any]]:
 def _trained(stage: Stage, chosen: Member, space: Space) -> tuple[nn.Module, dict[str, Any]]:
     found, genotype, facts = _loss_and_architecture(stage, chosen, space)
     params = stage.run.params.ablation.of(stage.run.params.retrain)
-    crops = stages.crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
+    crops = stages.retraining_crops(stage, params)
     network = _network(stage, chosen, genotype)
     if isinstance(space, MBLLENSpace):
         facts["divided_by"] = dict(zip(space.weighed, space.scales.tolist(), strict=True))
@@ -207,7 +198,11 @@ def _loss_and_architecture(
         found = FoundLoss.published(task, space.trunk, stage.run.params.loss_space.published_layers)
     else:
         found = stages.found_loss(stage)
-    if chosen.architecture == "found":
+    if chosen.architecture == "random":
+        genotype, tried = random_search.search(stage, space, found)
+        facts["search"] = tried
+        genotype.write(stage.output("genotype.yaml"))
+    elif chosen.architecture == "found":
         genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
     elif chosen.architecture == "published":
         genotype = Genotype.published(task)

@@ -121,8 +121,14 @@ class NetworkParams(Section):
 
 
 class RetrainParams(Schedule):
+    """What the profile leaves out comes from its recipe, in params/recipes.yaml."""
+
+    recipe: str
     crop: int = Field(ge=16)
     batch: int = Positive
+    half_crops: float = Field(
+        ge=0, lt=1, description="share of the first steps whose crops have half the side and are four times as many"
+    )
     optimizer: Literal["sgd", "adam"]
     rate: float = Positive
     final_rate: float = Field(ge=0)
@@ -147,6 +153,16 @@ class AblationParams(Section):
     def of(self, retrain: RetrainParams) -> RetrainParams:
         """The members' own training."""
         return retrain if self.steps is None else retrain.model_copy(update={"steps": self.steps, "epochs": None})
+
+
+class StudyParams(Section):
+    """How much the studies of the searches train: random search, and the ranks of losses and genotypes."""
+
+    candidates: int = Field(ge=2, description="genotypes of the random search, which share the search's budget")
+    losses: int = Field(ge=4, description="weights drawn for the ranks of losses")
+    genotypes: int = Field(ge=4, description="drawn for the ranks of the supernet")
+    steps: int = Field(gt=0, description="that each of these trains")
+    crop: int = Field(ge=16)
 
 
 class PerceptualParams(Section):
@@ -208,6 +224,7 @@ class Params(Section):
     architecture_search: ArchitectureSearchParams
     retrain: RetrainParams
     ablation: AblationParams
+    studies: StudyParams
 
 
 def expanded(text: str) -> Path:
@@ -306,8 +323,21 @@ def _explain(error: ValidationError, source: str) -> str:
     return f"{source}: " + "; ".join(lines)
 
 
+def _recipe(name: Any) -> dict[str, Any]:
+    """The settings of a recipe in params/recipes.yaml."""
+    known = read_yaml(PARAMS / "recipes.yaml")
+    if name not in known:
+        raise KitError(
+            f"retrain.recipe: no recipe '{name}' in params/recipes.yaml; there are: {', '.join(known)}."
+            f"{nearest(str(name), known)}"
+        )
+    return known[name]
+
+
 def load(profile: str, task: str, seed: int = 0, data: str = "", overrides: str = "") -> Params:
     """Merge params/profiles/PROFILE.yaml, params/tasks/TASK.yaml and the overrides, and check the whole.
+
+    What these leave open of `retrain` is as its recipe has it.
 
     `data`: a folder of pairs in place of the task's own data. `overrides`: "section.key=value", separated by commas.
     A task file may hold settings of its own: `settings: {PROFILE: {section: {key: value}}}`.
@@ -320,6 +350,8 @@ def load(profile: str, task: str, seed: int = 0, data: str = "", overrides: str 
     _settle(merged, settings, profile, f"params/tasks/{task}.yaml")
     for assignment in filter(None, (part.strip() for part in overrides.split(","))):
         _override(merged, assignment)
+    if isinstance(merged["retrain"], dict):  # else the check below says so
+        merged["retrain"] = _recipe(merged["retrain"].get("recipe")) | merged["retrain"]
     try:
         return Params.model_validate(merged)
     except ValidationError as error:

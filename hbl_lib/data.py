@@ -57,15 +57,39 @@ class Pictures:
         return images.to_tensor(degraded), images.to_tensor(clear)
 
 
+class Centres(Pictures):
+    """The central squares of pictures, of at most `side`."""
+
+    def __init__(self, pictures: Pictures, side: int):
+        super().__init__(pictures.root, pictures.pairs, pictures.checksums)
+        self.whole, self.side = pictures, side
+
+    def _window(self, index: int) -> tuple[slice, slice]:
+        sizes = self.whole.pictures(index)[0].shape[:2]
+        starts = ((size - min(size, self.side)) // 2 for size in sizes)
+        return tuple(slice(start, start + self.side) for start in starts)
+
+    def pictures(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        window = self._window(index)
+        degraded, clear = (picture[window] for picture in self.whole.pictures(index))
+        return degraded, clear
+
+    def valid(self, index: int) -> np.ndarray | None:
+        valid = self.whole.valid(index)
+        return valid if valid is None else valid[self._window(index)]
+
+
 class Crops:
     """Random crops with flips and quarter turns. What a step sees depends on the seed and the step alone.
 
     So a resumed run goes on with the very crops it would have seen, and nothing about the order needs storing. While a
-    step computes, a thread cuts the crops of the next one.
+    step computes, a thread cuts the crops of the next one. In the first `halves` steps crops have half the side and are
+    four times as many.
     """
 
-    def __init__(self, pictures: Pictures, crop: int, seed: int, name: str, batch: int = 1):
+    def __init__(self, pictures: Pictures, crop: int, seed: int, name: str, batch: int = 1, halves: int = 0):
         self.pictures, self.crop, self.seed, self.name, self.batch = pictures, crop, seed, name, batch
+        self.halves = halves
         self.section = name.split("/")[0]  # of the parameters
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._ahead: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None  # a step, and its batch
@@ -74,17 +98,17 @@ class Crops:
             if min(height, width) < crop:
                 raise KitError(_too_small(pair, width, height, crop, self.section))
 
-    def _one(self, index: int, drawn: torch.Generator) -> np.ndarray:
+    def _one(self, index: int, crop: int, drawn: torch.Generator) -> np.ndarray:
         """Degraded and clear, (2, crop, crop, 3) uint8."""
         whole = self.pictures.pictures(index)
-        top, left = (int(torch.randint(n - self.crop + 1, (), generator=drawn)) for n in whole[0].shape[:2])
-        both = np.stack([picture[top : top + self.crop, left : left + self.crop] for picture in whole])
+        top, left = (int(torch.randint(n - crop + 1, (), generator=drawn)) for n in whole[0].shape[:2])
+        both = np.stack([picture[top : top + crop, left : left + crop] for picture in whole])
         turns, flip = torch.randint(4, (2,), generator=drawn).tolist()
         both = np.rot90(both, turns, axes=(1, 2))
         return np.flip(both, axis=2) if flip % 2 else both
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch of a step: degraded and clear, (batch, 3, crop, crop). Every picture comes once an epoch."""
+        """The batch of a step: degraded and clear, (batch, 3, crop, crop) each. Every picture comes once an epoch."""
         ready, self._ahead = self._ahead, None
         batch = ready[1].result() if ready and ready[0] == step else self._cut(step)
         self._ahead = step + 1, self._worker.submit(self._cut, step + 1)
@@ -92,13 +116,15 @@ class Crops:
 
     def _cut(self, step: int) -> tuple[Tensor, Tensor]:
         drawn = generator(self.seed, self.name, "crop", step)
-        cut = np.stack([self._one(index, drawn) for index in self._indices(step)], axis=1)  # (2, batch, ...)
+        crop = self.crop // 2 if step < self.halves else self.crop
+        cut = np.stack([self._one(index, crop, drawn) for index in self._indices(step)], axis=1)  # (2, batch, ...)
         return images.to_tensor(cut[0]), images.to_tensor(cut[1])
 
     def _indices(self, step: int) -> list[int]:
         """Which pairs the batch of a step is cropped from."""
         found = []
-        for place in range(step * self.batch, (step + 1) * self.batch):
+        start, end = (self.batch * (k + 3 * min(k, self.halves)) for k in (step, step + 1))
+        for place in range(start, end):
             epoch, position = divmod(place, len(self.pictures))
             order = torch.randperm(len(self.pictures), generator=generator(self.seed, self.name, "order", epoch))
             found.append(int(order[position]))

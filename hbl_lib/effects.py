@@ -89,6 +89,21 @@ def _widening(count: int) -> float:
     return float((count / (count - 1)) ** 0.5 * stats.t.ppf(1 - LEVEL / 2, count - 1) / stats.norm.ppf(1 - LEVEL / 2))
 
 
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> dict[str, float | int | None]:
+    """Spearman's rho with its 95 % interval (Fisher's z, standard error by Bonett and Wright 2000), and the count.
+
+    {"rho", "low", "high", "count"}; None where one side does not vary, without interval below five pairs.
+    """
+    count = len(one)
+    rho = float(stats.spearmanr(one, other).statistic) if min(len(set(one)), len(set(other))) > 1 else None
+    found: dict[str, float | int | None] = {"rho": rho, "low": None, "high": None, "count": count}
+    if rho is None or count < 5:
+        return found
+    reach = stats.norm.ppf(1 - LEVEL / 2) * ((1 + rho**2 / 2) / (count - 3)) ** 0.5
+    z = np.arctanh(np.clip(rho, -1 + 1e-9, 1 - 1e-9))
+    return found | {"low": float(np.tanh(z - reach)), "high": float(np.tanh(z + reach))}
+
+
 def adjusted(ps: Sequence[float]) -> list[float]:
     """The p of several tests, adjusted for their number (Benjamini and Hochberg)."""
     return [float(p) for p in stats.false_discovery_control(ps)] if len(ps) else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -217,6 +217,41 @@ def training_curves(histories: dict[str, list[dict[str, Any]]]) -> Figure:
     )
     axis.set(xlabel="step", title="training loss", yscale="log")
     axis.legend(fontsize=8, ncols=2)
+    return figure
+
+
+def ranks(
+    settings: Sequence[Mapping[str, Any]], of: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]
+) -> tuple[Figure, str]:
+    """The settings of a study, a plot for each "SIGNAL against QUALITY" of `of`, and the alternative text."""
+    figure, axes = panels(len(of), 4.2, 3.4)
+    said = []
+    for axis, (pair, found) in zip(axes, of.items(), strict=True):
+        signal, measure = pair.split(" against ")
+        for setting in settings:
+            named = not setting["name"].startswith("drawn")
+            axis.plot(setting[signal], setting[measure], "D" if named else "o", color="#d55e00" if named else "#0173b2")
+            if named:
+                at = (setting[signal], setting[measure])
+                axis.annotate(setting["name"], at, (6, 4), textcoords="offset points", fontsize=8)
+        interval = "" if found["low"] is None else f" ({found['low']:+.2f} to {found['high']:+.2f})"
+        words = "does not vary" if found["rho"] is None else f"rho {found['rho']:+.2f}{interval}"
+        axis.set(xlabel=labels[signal], ylabel=labels[measure], title=words)
+        said.append(f"{labels[signal]} against {labels[measure]}: {words}")
+    alt = f"{len(settings)} settings, each a point. Rank agreement, 1 where both prefer the same: {'; '.join(said)}"
+    return figure, alt
+
+
+def signals(histories: Mapping[str, list[dict[str, Any]]], floor: float) -> Figure:
+    """The upper-level loss of loss searches over the steps, smoothed, a line each; dotted: satisfied below it."""
+    figure, (axis,) = panels(1, 8, 3.6)
+    frame = pd.DataFrame({name: pd.Series(_over_steps(history, "upper_loss")) for name, history in histories.items()})
+    sns.lineplot(
+        frame.rolling(10, min_periods=1).mean(), ax=axis, palette=sns.color_palette("colorblind", len(frame.T))
+    )
+    axis.axhline(floor, color="gray", linestyle=":")
+    axis.set(xlabel="step", title="upper-level loss, mean of 10 steps (dotted: satisfied)", yscale="log")
+    axis.legend(fontsize=8)
     return figure
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from . import files
 from .errors import KitError, nearest
-from .network import FCM_LAYERS, UNIT_LAYERS, UNITS
-from .operations import SPECS
+from .network import FCM_LAYERS, UNIT_LAYERS, UNITS, Network
+from .operations import SPECS, candidates
 from .supernet import Supernet
 
 PUBLISHED = Path(__file__).parent.parent / "params/published/genotypes.yaml"
@@ -87,6 +90,20 @@ class Genotype:
         return cls.from_dict(layers | {"hnu": [[name] * UNIT_LAYERS] * UNITS}, f"uniform {name}")
 
     @classmethod
+    def drawn(cls, generator: torch.Generator, split: str = "paper") -> Genotype:
+        """Each place uniformly from its own candidates (`operations.candidates`)."""
+
+        def layers(part: str, _unit: int, _layer: int, in_channels: int, out_channels: int) -> nn.Module:
+            names = candidates(part, in_channels, out_channels, split)
+            rows[part].append(names[int(torch.randint(len(names), (), generator=generator))])
+            return nn.Identity()
+
+        rows: dict[str, list[str]] = {"encoder": [], "hnu": [], "decoder": []}
+        Network(layers)  # asks for every place once
+        units = [rows["hnu"][start : start + UNIT_LAYERS] for start in range(0, UNITS * UNIT_LAYERS, UNIT_LAYERS)]
+        return cls.from_dict(rows | {"hnu": units}, "drawn genotype")
+
+    @classmethod
     def derive(cls, supernet: Supernet) -> Genotype:
         """The operation of the largest softmax(alpha) at each place (ties: the first in the space's order)."""
         shares, names = supernet.shares(), supernet.operations
@@ -98,11 +115,13 @@ class Genotype:
         """The operation at one place; `unit` counts for the part "hnu" only."""
         return self.hnu[unit][layer] if part == "hnu" else getattr(self, part)[layer]
 
+    def places(self) -> list[str]:
+        """The operations in the order of a supernet's places: encoder, units, decoder."""
+        return [*self.encoder, *(name for unit in self.hnu for name in unit), *self.decoder]
+
     def counts(self) -> dict[str, int]:
         """How often each operation occurs, most frequent first."""
-        return dict(
-            Counter([*self.encoder, *self.decoder, *(name for unit in self.hnu for name in unit)]).most_common()
-        )
+        return dict(Counter(self.places()).most_common())
 
     def skip_collapse(self, limit: int = 5) -> list[int]:
         """Numbers (from 1) of the HNUs in which at least `limit` of the 8 layers are skip connections."""

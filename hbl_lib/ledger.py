@@ -21,11 +21,13 @@ NOTES = (
     "unless another variant is named), on the same test pictures, with a 95 % interval by bootstrap over scenes and "
     f"seeds. Better or worse is said from {effects.MIN_PICTURES} scenes and {effects.MIN_SEEDS} seeds on, where PSNR's "
     "interval leaves zero out and its p, adjusted for the number of variants, is below .05; else nothing is.",
-    "Seconds: of the chain from 01 to 04, as a multiple of the main run's; stages ran side by side, so roughly.",
+    "Seconds: of the chain from 01 to 04 (of recipes: of 04), as a multiple of those of what it is compared with; "
+    "stages ran side by side, so roughly.",
 )
 COLUMNS = ["item", "paper", "code", "variant", "does", "against", "says"]
 COLUMNS += [f"{heading}{end}" for heading in claims.HEADINGS.values() for end in ("", " from", " to")]
 COLUMNS += ["p", "seconds", "file", "key"]
+TITLES = {"ledger": "Paper against public code", "recipe": "Recipes of retraining"}
 CHAIN = ("01_classifier", "02_loss_search", "03_architecture_search", "04_retrain")
 
 
@@ -40,28 +42,31 @@ def _ran(folder: Path, seeds: Sequence[str], name: str) -> list[dict[str, Any]]:
     return [manifest.metrics(place / paper.EVALUATION) for place in places] if done else []
 
 
-def _seconds(folder: Path, seeds: Sequence[str], name: str) -> float:
-    places = [place / stage for place in paper.replicas(folder_of(folder, name), seeds) for stage in CHAIN]
+def _seconds(folder: Path, seeds: Sequence[str], name: str, stages: Sequence[str]) -> float:
+    places = [place / stage for place in paper.replicas(folder_of(folder, name), seeds) for stage in stages]
     return sum(manifest.read(place / manifest.NAME)["seconds"] for place in places)
 
 
-def table(folder: Path, seeds: Sequence[str]) -> paper.Table:
-    """Every difference, a row each: what paper and code have, what was run, and what that changes."""
-    main, known = _ran(folder, seeds, ""), variants.known()
-    runs = {name: _ran(folder, seeds, name) for name in known}
+def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> paper.Table:
+    """Every difference of a group, a row each: what paper and code have, what was run, and what that changes."""
+    main = _ran(folder, seeds, "")
+    known = {name: variant for name, variant in variants.known().items() if variant.group == group}
+    compared = {variant.against for variant in known.values()} - {""}
+    runs = {name: _ran(folder, seeds, name) for name in known.keys() | compared}
     paired: dict[str, dict[str, Effect]] = {}
     for name, variant in known.items():
         base = runs[variant.against] if variant.against else main
         if runs[name] and base and _pictures(runs[name]) == _pictures(base):
             paired[name] = claims.between(runs[name], base)
     ps = dict(zip(paired, effects.adjusted([of["psnr"].p for of in paired.values()]), strict=True))
-    rows = [_spread(main)]
+    rows = [_spread(main)] if group == "ledger" else []
+    timed = CHAIN if group == "ledger" else CHAIN[-1:]
     for name, variant in known.items():
         row: dict[str, Any] = {key: getattr(variant, key) for key in ("item", "paper", "code")}
         row |= {"variant": name, "does": variant.here, "against": variant.against or "main run"}
         if name in paired:
             row |= _cells(paired[name], ps[name])
-            row["seconds"] = _seconds(folder, seeds, name) / _seconds(folder, seeds, variant.against)
+            row["seconds"] = _seconds(folder, seeds, name, timed) / _seconds(folder, seeds, variant.against, timed)
         elif runs[name] and main:
             row |= _unpaired(runs[name], main)
         else:
@@ -71,7 +76,7 @@ def table(folder: Path, seeds: Sequence[str]) -> paper.Table:
             files = (str((place / paper.EVALUATION / "metrics.json").relative_to(folder.parent)) for place in places)
             row |= {"file": " ".join(files), "key": "restored"}
         rows.append(row)
-    caption = f"Paper against public code, {paper.task_of(folder).title}. {tables.source(main)}"
+    caption = f"{TITLES[group]}, {paper.task_of(folder).title}. {tables.source(main)}"
     frame = pd.DataFrame(rows)
     frame = frame[[column for column in COLUMNS if column in frame]]
     return paper.Table(frame, f"{caption}. Protocol: {main[0]['protocol']}", NOTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ STAGES = (
     "05_evaluate",
 )
 ABLATIONS = ("06_loss_ablation", "07_architecture_ablation")  # each member a stage of its own below
+STUDIES = "12_search_quality"  # likewise
 NAME = "manifest.json"
 CHECKPOINTS = ("checkpoint.safetensors", "checkpoint_before.safetensors", "checkpoint_unreadable.safetensors")
 
@@ -54,6 +56,20 @@ def read(path: Path) -> dict[str, Any]:
         where = ".".join(map(str, fault["loc"]))
         raise KitError(f"{path}: not a manifest of this kit: {where} {fault['msg']}. Run its stage again.") from None
     return data
+
+
+def inputs_unchanged(folder: Path, recorded: Mapping[str, Any]) -> bool:
+    """Whether the stages of the run in `folder` still hold what the stage of the manifest `recorded` read of them."""
+    return all(_written(folder, file) == digest for file, digest in recorded["inputs"].items())
+
+
+def _written(folder: Path, file: str) -> str | None:
+    """The SHA-256 of STAGE/FILE, by its stage's manifest where the file itself was not brought along."""
+    if (folder / file).is_file():
+        return files.sha256(folder / file)
+    stage, _, name = file.partition("/")
+    path = folder / stage / NAME
+    return read(path)["outputs"].get(name) if path.is_file() else None
 
 
 def require_as_written(folder: Path, name: str) -> Path:

@@ -112,7 +112,7 @@ def _architecture_search(stage: Stage, scale: float) -> tuple[int, float]:
 
 def _retraining(stage: Stage, scale: float) -> tuple[int, float]:
     params, space, restorer = stage.run.params.retrain, _space(stage.run), _restorer(stage.run)
-    shown = stages.crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
+    shown = stages.retraining_crops(stage, params)
     validation = stages.pictures(stage, "validation")
     training = RestorerTraining(params, restorer, space, FoundLoss.equal(space.trunk), shown, validation)
     training.looks = set()  # they are counted below

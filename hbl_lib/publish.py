@@ -24,6 +24,7 @@ from . import (
     paper,
     paper_figures,
     perceptual,
+    studies,
     variants,
 )
 from .baselines import CLASSICAL
@@ -62,7 +63,8 @@ def tables(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> 
         if (folder / paper.LOSSES).is_dir():
             found[_ablation_name(task, "figure6")] = paper.losses(folder, seeds)
         if (folder / variants.FOLDER).is_dir():
-            found[_ablation_name(task, "ledger")] = ledger.table(folder, seeds)
+            for group in variants.GROUPS:
+                found[_ablation_name(task, group)] = ledger.table(folder, seeds, group)
     weights = loss_weights(profile_folder, tasks)
     frames = {"published": weights[0], "measured": weights[1]}
     shares = pd.concat(frames, names=["source", "task"]).reset_index()
@@ -70,6 +72,9 @@ def tables(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> 
     shares.loc[here, "resolved"] = [task not in weights[2] for task in shares.loc[here, "task"]]
     shares.loc[here, "file"] = [f"{task}/02_loss_search/loss.yaml" for task in shares.loc[here, "task"]]
     shares.loc[here, "key"] = "weights"
+    ranked = studies.table(profile_folder, tasks, seeds)
+    if len(ranked.frame):
+        found["search_quality"] = ranked
     found["claims"] = claims.table(profile_folder, tasks, seeds)
     found["figure7"] = Table(shares, "Figure 7a: softmax of the loss weights, TV and Laplacian left out")
     return found

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import ablations, figures, files, manifest, metrics, paper, publish, speed, tables
+from . import ablations, figures, files, manifest, metrics, paper, publish, speed, studies, tables
 from .degradations import MODELS
 from .errors import KitError
 from .html import table_text
-from .manifest import ABLATIONS, STAGES
+from .manifest import ABLATIONS, STAGES, STUDIES
 
 SEARCHED = "08_searched_results"
 SEARCHED_LINK = '<a href="#searched">Searched losses and architectures (Figures 7, 8)</a>'
-CLAIMS, LEDGER = "10_claims", "11_ledger"
+CLAIMS, LEDGER, RECIPE = "10_claims", "11_ledger", "13_recipe"
 CLAIMS_LINK = '<a href="#claims">Which claims hold</a>'
 LEDGER_LINK = '<a href="#ledger">Paper against code</a>'
+RECIPE_LINK = '<a href="#recipe">Recipes of retraining</a>'
 SPEED_LINK = '<a href="#speed">How fast</a>'
 TEMPLATE = """{% extends 'basic/index.html.j2' %}
 {% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}"""
@@ -49,7 +50,8 @@ def manifests(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     """What ran on what: one row for each stage of each seed."""
     rows = []
     of_members = [f"{ablation}/{name}" for ablation in ABLATIONS for name in ablations.members(ablation, folder.name)]
-    for replica, stage in itertools.product(paper.replicas(folder, seeds), (*STAGES, *of_members)):
+    of_studies = [f"{STUDIES}/{name}" for name in studies.BY_NAME]
+    for replica, stage in itertools.product(paper.replicas(folder, seeds), (*STAGES, *of_members, *of_studies)):
         path = replica / stage / manifest.NAME
         if path.is_file():
             m = manifest.read(path)
@@ -181,6 +183,8 @@ def task_html(folder: Path, seeds: Sequence[str]) -> str:
             f"{folder}: the executed notebook {missing[0]}.ipynb is missing. make reproduce runs them in order."
         )
     executed += [(a, folder / a / f"{a}.ipynb") for a in ABLATIONS if _ablated(folder, a)]
+    studied = folder / STUDIES / f"{STUDIES}.ipynb"
+    executed += [(STUDIES, studied)] if studied.is_file() else []
     links = "".join(f'<a href="#{folder.name}-{stage}">{stage}</a>' for stage, _ in executed)
     parts = "".join(f'<section id="{folder.name}-{stage}">{notebook_html(path)}</section>' for stage, path in executed)
     _, figure, alt = next(publish.comparisons(folder))
@@ -219,6 +223,7 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
     body += f'<section id="searched">{notebook_html(profile_folder / f"{SEARCHED}.ipynb")}</section>'
     body += f'<section id="claims">{notebook_html(profile_folder / f"{CLAIMS}.ipynb")}</section>'
     body += f'<section id="ledger">{notebook_html(profile_folder / f"{LEDGER}.ipynb")}</section>'
+    body += f'<section id="recipe">{notebook_html(profile_folder / f"{RECIPE}.ipynb")}</section>'
     body += f'<section id="speed">{speed_html(profile_folder.parent)}</section>'
     links = "".join(
         f'<a href="#{task}">{html.escape(paper.task_of(profile_folder / task).title)}</a>' for task in tasks
@@ -235,7 +240,7 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
         "the file that it comes from. First, PSNR and SSIM of every task, means over its test pictures. Protocol: "
         f"{html.escape(metrics.PROTOCOL)}.</p>"
         f"{table_text(overview(profile_folder, tasks, seeds))}"
-        f"<nav>{links}{SEARCHED_LINK}{CLAIMS_LINK}{LEDGER_LINK}{SPEED_LINK}</nav>{body}</body></html>\n"
+        f"<nav>{links}{SEARCHED_LINK}{CLAIMS_LINK}{LEDGER_LINK}{RECIPE_LINK}{SPEED_LINK}</nav>{body}</body></html>\n"
     )
     path = profile_folder / "report.html"
     files.write_text(path, page)

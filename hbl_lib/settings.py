@@ -25,6 +25,7 @@ class Given(NamedTuple):
     results: str
     overrides: str
     ablations: str
+    studies: str
     variants: str
     methods: str
     jobs: str
@@ -49,6 +50,8 @@ def check(given: Given) -> Iterator[str]:
         paper.published_scores(run.params.task)  # named wrongly, it would stop the last stage
         if run.params.search == "published":
             Genotype.published(task)
+            if given.studies == "1":
+                raise KitError("STUDIES=1 studies the searches, and OVERRIDES=search=published skips them")
         for ablation in manifest.ABLATIONS if given.ablations == "1" else ():
             ablations.members(ablation, task)
         for name in variants.chosen(given.variants):
@@ -65,6 +68,8 @@ def _lists(given: Given) -> tuple[list[str], list[int], dict[str, Path]]:
         raise KitError(f"RESULTS {given.results!r}: choose a folder without <, >, {{, }} or line break in its path")
     if given.ablations not in ("", "0", "1"):
         raise KitError(f"ABLATIONS '{given.ablations}': 1 runs the ablations, 0 or nothing leaves them out")
+    if given.studies not in ("", "0", "1"):
+        raise KitError(f"STUDIES '{given.studies}': 1 runs the studies of the searches, 0 or nothing leaves them out")
     jobs(given.jobs, threads=1, on_gpu=False)
     seeds = given.seeds.split()
     if not seeds or not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):

@@ -26,7 +26,7 @@ from . import (
 )
 from .baselines import CLASSICAL, color_matrix
 from .classifier import Classifier
-from .config import located
+from .config import RetrainParams, located
 from .data import Crops, Pictures
 from .genotype import Genotype
 from .losses import FoundLoss, LossSpace
@@ -49,6 +49,13 @@ def crops(stage: Stage, section: str, crop: int, lists: tuple[str, ...], batch: 
     """Crops of the named lists for a section of the parameters."""
     name = "/".join((section, *lists))
     return Crops(pictures(stage, *lists), crop, stage.run.params.seed, name, batch)
+
+
+def retraining_crops(stage: Stage, params: RetrainParams) -> Crops:
+    """What a restorer trains on: train and search lists together."""
+    shown = pictures(stage, "train", "search")
+    halves = int(params.half_crops * params.steps_for(len(shown), params.batch))
+    return Crops(shown, params.crop, stage.run.params.seed, "retrain/train/search", params.batch, halves)
 
 
 def loss_space(run: Run) -> LossSpace:
@@ -201,7 +208,8 @@ def architecture_search(run: Run) -> None:
     """03: genotype.yaml; of several rounds, which alternate with the loss search, also the last loss.yaml."""
     params = run.params.architecture_search
     with run.stage("03_architecture_search") as stage:
-        stage.output("loss.yaml").unlink(missing_ok=True)  # of several rounds, run before
+        for left in ("loss.yaml", "supernet.safetensors"):  # of a run before, with other parameters
+            stage.output(left).unlink(missing_ok=True)
         found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
         train, held_out = (crops(stage, "architecture_search", params.crop, (name,)) for name in ("train", "search"))
         if run.params.search == "published":
@@ -215,6 +223,7 @@ def architecture_search(run: Run) -> None:
                 found, network = _next_round(stage, number, [a.detach() for a in network.alphas()], space)
                 genotype = Genotype.derive(network)
                 found.write(stage.output("loss.yaml"))
+            network.save(stage.output("supernet.safetensors"))
             stage.facts["clear_features"] = perceptual.reuse(space.references)
         genotype.write(stage.output("genotype.yaml"))
         facts = {"search": run.params.search, "parameters": parameter_count(Restorer(genotype))}
@@ -229,7 +238,7 @@ def retrain(run: Run) -> None:
     with run.stage("04_retrain") as stage:
         genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
         found = found_loss(stage)
-        shown = crops(stage, "retrain", params.crop, ("train", "search"), params.batch)
+        shown = retraining_crops(stage, params)
         restorer = Restorer(genotype, run.params.network.combine).to(run.device)
         validation = pictures(stage, "validation")
         space = recorded_space(stage)

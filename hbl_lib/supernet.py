@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import operations
+from . import checkpoint, operations
+from .errors import KitError
 from .network import DEEP, FCM_LAYERS, UNIT_LAYERS, UNITS, Network
 from .operations import SPAN, SPECS, SPLITS, candidates, convolve
 
@@ -154,6 +156,7 @@ class Supernet(Network):
             return MixedOperation(candidates(part, in_channels, out_channels, split), in_channels, out_channels, mixing)
 
         super().__init__(layers, combine)
+        self.split = split
         self.operations = {part: candidates(part, DEEP, DEEP, split) for part in ("encoder", "hnu", "decoder")}
         self.alike: dict[Any, list[MixedOperation]] = {}  # layers of one shape
         for mixed in self.mixed() if mixing == "kernel" else ():
@@ -173,6 +176,27 @@ class Supernet(Network):
     def forward(self, degraded: Tensor) -> Tensor:
         with self._kernels_ready():
             return super().forward(degraded)
+
+    @torch.no_grad()
+    def choose(self, names: Sequence[str]) -> None:
+        """Put the whole share of each place, in the order of `mixed`, on one operation; weights stay as they are."""
+        for mixed, name in zip(self.mixed(), names, strict=True):
+            mixed.alpha.fill_(-1e4)
+            mixed.alpha[mixed.names.index(name)] = 0.0
+
+    def save(self, path: Path) -> None:
+        """Write weights, alpha and the form of the space into one file, atomically."""
+        checkpoint.save(path, {"split": self.split, "combine": self.combine, "weights": self.state_dict()})
+
+    @classmethod
+    def load(cls, path: Path) -> Supernet:
+        """Read what `save` wrote."""
+        saved = checkpoint.load(path)
+        if saved.keys() != {"split", "combine", "weights"} or saved["split"] not in SPLITS:
+            raise KitError(f"{path}: not a supernet's checkpoint. 03_architecture_search writes it.")
+        supernet = cls("kernel", saved["split"], saved["combine"])
+        checkpoint.load_weights(supernet, saved["weights"], f"{path}: the weights do not fit the supernet")
+        return supernet
 
     def mixed(self) -> Iterator[MixedOperation]:
         """The 74 mixed operations in the order encoder, HNUs, decoder."""

@@ -1,6 +1,8 @@
-"""The ledger's variants (params/variants.yaml): named differences between paper and public code that can be run."""
+"""Variants (params/variants.yaml): differences between paper and code (ledger), and of recipes, that can be run."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -9,18 +11,20 @@ from .config import PARAMS, Section, checked, names
 from .errors import KitError, nearest
 
 FOLDER = "variants"  # of a task's results
+GROUPS = ("ledger", "recipe")
 PATH = PARAMS / "variants.yaml"
 
 
 class Variant(Section):
     """What paper and code have, what the variant does, and by which parameters."""
 
+    group: Literal["ledger", "recipe"] = "ledger"
     item: str
     paper: str
     code: str
     here: str
     set: str = ""
-    times: dict[str, int] = Field({}, description="sections whose steps or epochs are multiplied")
+    times: dict[str, float] = Field({}, description="sections whose steps or epochs are multiplied")
     against: str = ""
 
 
@@ -37,14 +41,16 @@ def known() -> dict[str, Variant]:
 
 
 def chosen(text: str) -> list[str]:
-    """The names in VARIANTS, "all" for all of them, with those that they are compared with."""
-    every, wanted = known(), text.split()
-    for name in wanted:
-        if name != "all" and name not in every:
-            raise KitError(f"VARIANTS: no variant '{name}'; there are: all, {', '.join(every)}.{nearest(name, every)}")
-    wanted = list(every) if "all" in wanted else wanted
-    needed = {every[name].against for name in wanted}
-    return [name for name in every if name in wanted or name in needed]
+    """The names in VARIANTS, a group's or "all" for many, with those that they are compared with."""
+    every, wanted = known(), set()
+    words = ["all", *GROUPS, *every]
+    for name in text.split():
+        if name not in words:
+            raise KitError(f"VARIANTS: no variant '{name}'; there are: {', '.join(words)}.{nearest(name, words)}")
+        wanted |= {other for other, variant in every.items() if name in ("all", other, variant.group)}
+    while needed := {every[name].against for name in wanted if every[name].against} - wanted:
+        wanted |= needed
+    return [name for name in every if name in wanted]
 
 
 def overrides(name: str, profile: str) -> str:
@@ -55,7 +61,7 @@ def overrides(name: str, profile: str) -> str:
     data = files.read_yaml(PARAMS / f"profiles/{profile}.yaml")
     for section, factor in variant.times.items():
         key = "steps" if "steps" in data[section] else "epochs"
-        settings.append(f"{section}.{key}={factor * data[section][key]}")
+        settings.append(f"{section}.{key}={max(1, round(factor * data[section][key]))}")
     return ",".join(settings)
 
 

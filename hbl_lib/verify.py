@@ -9,7 +9,7 @@ from . import files, manifest, splits, weights
 from .config import located
 from .errors import KitError
 from .export import BUNDLE, PARTS
-from .manifest import ABLATIONS, STAGES
+from .manifest import ABLATIONS, STAGES, STUDIES
 
 
 def verify(folder: Path) -> Iterator[tuple[str, int | None, list[str]]]:
@@ -38,7 +38,7 @@ def verify(folder: Path) -> Iterator[tuple[str, int | None, list[str]]]:
         strangers = [path for path in _files(run, "*") if runs and path.suffix != ".ipynb"]
         if strangers:
             yield run.name, 0, list(map(_unnamed, strangers))
-        members = [place for name in ABLATIONS for place in sorted((run / name).glob("*"))]
+        members = [place for name in (*ABLATIONS, STUDIES) for place in sorted((run / name).glob("*"))]
         for place in (*(run / stage for stage in STAGES), *members):
             if not place.is_dir() or place / manifest.NAME in found:
                 continue

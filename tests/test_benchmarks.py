@@ -6,10 +6,11 @@ from test_supernet import alone
 
 from benchmarks import __main__ as bench
 from benchmarks import cases, measure, published
-from hbl_lib import bilevel, config, speed
+from hbl_lib import bilevel, config, deploy, speed
 from hbl_lib.classifier import Classifier, upper_loss
 from hbl_lib.losses import FoundLoss
 from hbl_lib.network import parameter_count
+from hbl_lib.operations import Convolution, Dense
 from hbl_lib.search import ArchitectureSearch, LossSearch
 from hbl_lib.supernet import Supernet
 
@@ -151,6 +152,23 @@ def test_the_convolutions_that_are_timed_alone_are_all_of_the_network_s():
         macs += count * pixels * weight[0] * weight[1] * weight[2] * weight[3]
     assert macs == pytest.approx(21.757e9, rel=1e-3)  # as torch's counter has it
     assert len(found.sides()) == 2 * len(found.counts)
+
+
+@torch.no_grad()
+def test_the_folded_network_computes_the_same_with_one_part_taken_back():
+    steps = cases.without_one_fold(torch.rand(1, 3, 64, 96, device=measure.device()))
+    restored = {name: step() for name, step in steps.items()}
+    for name, y in restored.items():
+        torch.testing.assert_close(y, restored["ours"], rtol=1e-4, atol=1e-4, msg=name)
+
+    def count(name, kind, holds=lambda layer: True):
+        return sum(isinstance(m, kind) and holds(m) for m in steps[name].func.modules())
+
+    assert (count("ours", Convolution), count("ours", Dense)) == (0, 0)
+    assert (count("identities beside", Convolution), count("identities beside", Dense)) == (10, 0)  # as published
+    assert (count("dense inputs apart", Convolution), count("dense inputs apart", Dense)) == (0, 10)
+    joined = [count(name, deploy.Folded, lambda layer: layer.groups == 2) for name in ("ours", "branches in turn")]
+    assert joined == [1, 0]
 
 
 def test_sides_are_measured_in_turn():

@@ -48,6 +48,7 @@ def test_an_unknown_profile_or_task_is_told_the_nearest(arguments, told):
         ("retrain.steps=5.0", r"retrain\.steps: .*valid integer"),
         ("retrain.steps=0", r"retrain\.steps: .*greater than 0, found 0"),
         ("retrain.steps=", "retrain: .*give either epochs or steps"),
+        ("retrain.recipe=moden", r"no recipe 'moden' in params/recipes.yaml; .*Did you mean 'modern'"),
         ("retrain.optimizer=adan", r"retrain\.optimizer: .*'sgd' or 'adam', found 'adan'"),
         ("perceptual.download=1", r"perceptual\.download: .*boolean"),
         ("retrain=5,threads=-1", "threads: .*found -1.*retrain: "),  # every fault at once
@@ -180,3 +181,13 @@ def test_how_the_pictures_of_a_folder_came_about_need_not_be_known(tmp_path, mon
     assert config.load("smoke", "mine", data="folder").task.degradation == ""
     with pytest.raises(KitError, match="no degradation ''; there are: low_light, haze"):
         config.load("smoke", "mine")
+
+
+def test_a_recipe_fills_what_profile_and_overrides_leave_open():
+    paper, modern = (
+        config.load("real", "llie_lol", overrides=f"retrain.recipe={name}") for name in ("paper", "modern")
+    )
+    assert (paper.retrain.optimizer, paper.retrain.rate, paper.retrain.average) == ("sgd", 1e-4, 0.0)
+    assert paper.retrain.optimizer != modern.retrain.optimizer and paper.retrain.steps == modern.retrain.steps == 800
+    assert smoke("retrain.recipe=paper,retrain.rate=0.5").retrain.rate == 0.5
+    assert config.load("paper", "llie_lol").retrain.recipe == "paper"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hbl_lib import images, pairs, soundness
-from hbl_lib.data import Crops, Pictures
+from hbl_lib.data import Centres, Crops, Pictures
 from hbl_lib.errors import KitError
 from hbl_lib.pairs import Pair
 
@@ -162,3 +162,19 @@ def test_a_picture_that_breaks_while_it_is_cut_ahead_is_told_at_its_step(tmp_pat
     crops.at(0)
     with pytest.raises(KitError, match=r"high\.png: has changed"):
         crops.at(1)
+
+
+def test_the_first_steps_see_four_times_as_many_crops_of_half_the_side_and_epochs_stay_whole(tmp_path):
+    shown = Crops(store(tmp_path, noise(8, 40, 48), noise(8, 40, 48)), 32, 0, "retrain", 1, halves=4)
+    assert [tuple(shown.at(step)[0].shape) for step in (0, 3, 4)] == [(4, 3, 16, 16), (4, 3, 16, 16), (1, 3, 32, 32)]
+    seen = [index for step in range(12) for index in shown._indices(step)]
+    assert len(seen) == 4 * 4 + 8
+    assert all(sorted(seen[start : start + 8]) == list(range(8)) for start in (0, 8, 16))
+
+
+def test_centres_are_the_middle_of_each_picture_or_all_of_a_small_one(tmp_path):
+    whole = store(tmp_path, noise(2, 40, 48), noise(2, 40, 48))
+    degraded, clear = Centres(whole, 16).pictures(1)
+    assert np.array_equal(degraded, whole.pictures(1)[0][12:28, 16:32]) and clear.shape == (16, 16, 3)
+    assert np.array_equal(Centres(whole, 44).pictures(0)[1], whole.pictures(0)[1][:, 2:46])
+    assert Centres(whole, 16).valid(0) is None and len(Centres(whole, 16)) == 2

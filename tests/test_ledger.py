@@ -15,13 +15,17 @@ def test_a_variant_differs_from_every_profile_in_what_it_says_and_nowhere_else(p
     changed = config.load(profile, "uie", overrides=of).model_dump()
     apart = {section for section in plain if plain[section] != changed[section]}
     named = {setting.split("=")[0].split(".")[0] for setting in of.split(",")}
-    already = profile == "paper" and name == "classifier_resnet50"  # paper's own
-    assert apart == (set() if already else named)
+    own = {"classifier_resnet50": "classifier", "recipe_paper": "retrain", "recipe_no_average": "retrain"}
+    assert apart == named - ({own.get(name)} if profile == "paper" else set())  # what the paper's profile has anyway
 
 
 def test_a_variant_brings_along_what_it_is_compared_with():
     assert variants.chosen("vgg_layers") == ["published", "vgg_layers"]
     assert variants.chosen("") == [] and variants.chosen("all") == list(variants.known())
+    assert variants.chosen("recipe_fifth") == ["published", "recipe_paper", "recipe_fifth"]
+    groups = {group: set(variants.chosen(group)) for group in variants.GROUPS}
+    assert groups["ledger"] | groups["recipe"] == set(variants.known())
+    assert groups["ledger"] & groups["recipe"] == {"published"}
     with pytest.raises(KitError, match=r"no variant 'round'; there are: all, .*Did you mean 'rounds'"):
         variants.chosen("round")
 
@@ -80,6 +84,18 @@ def test_another_split_is_told_but_not_compared_and_what_did_not_run_says_so(tol
     assert told.isna().loc["split_1", "effect (dB)"]
     assert told.loc["rounds", "says"] == "not run: VARIANTS=rounds runs it"
     assert "standard deviation over 3 seeds: 0.00 dB" in told.loc["SEEDS", "says"]
+
+
+def test_recipes_stand_in_a_table_of_their_own_with_the_time_of_retraining_alone(folder):  # noqa: F811
+    for name, below in (("published", 0.5), ("recipe_paper", 2.5)):
+        run_variant(folder, name, below)
+        for replica in paper.replicas(ledger.folder_of(folder, name), SEEDS):
+            write_manifest(replica / "04_retrain", seconds=2.0 if name == "published" else 8.0)
+    table = ledger.table(folder, SEEDS, "recipe").frame.set_index("variant")
+    assert set(table.index) == {n for n, variant in variants.known().items() if variant.group == "recipe"}
+    assert table.loc["recipe_paper", "effect (dB)"] == pytest.approx(-2.0)
+    assert table.loc["recipe_paper", "seconds"] == 4.0
+    assert table.loc["recipe_sgd", "says"] == "not run: VARIANTS=recipe_sgd runs it"
 
 
 def test_one_seed_says_nothing_but_how_to_run_more(folder):  # noqa: F811

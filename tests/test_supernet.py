@@ -5,8 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from hbl_lib import operations
+from hbl_lib.errors import KitError
+from hbl_lib.genotype import Genotype
 from hbl_lib.network import parameter_count
-from hbl_lib.operations import FCM_OPERATIONS, HNU_OPERATIONS
+from hbl_lib.operations import FCM_OPERATIONS, HNU_OPERATIONS, Convolution, Dense, Skip
+from hbl_lib.restorer import Restorer
 from hbl_lib.supernet import MixedOperation, Supernet
 
 SIZES = {"SC": 0, "1-C": 1, "3-C": 3, "5-C": 5, "3-2-DC": 3, "1-RC": 1, "3-RC": 3, "3-2-RDC": 3, "1-DC": 1, "3-DC": 3}
@@ -132,3 +135,29 @@ def test_kernel_mixing_equals_feature_mixing(monkeypatch):
             assert relative(kernel, feature) < 1e-4
         ratios.append([relative(k, t) / relative(f, t) for k, f, t in zip(whole["kernel"], whole["feature"], truth)])
     assert (torch.tensor(ratios).median(0).values < 3).all()
+
+
+def test_a_chosen_genotype_is_the_network_of_the_weights_it_has_in_the_supernet(rng):
+    torch.manual_seed(0)
+    supernet, genotype = Supernet().double(), Genotype.published("uie")
+    restorer = Restorer(genotype).double()
+    places = [module for module in restorer.modules() if isinstance(module, (Skip, Convolution, Dense))]
+    for mixed, name, place in zip(supernet.mixed(), genotype.places(), places, strict=True):
+        place.load_state_dict(alone(mixed, name).state_dict())
+    rest = {name: p for name, p in supernet.state_dict().items() if name in dict(restorer.named_parameters())}
+    restorer.load_state_dict(rest, strict=False)
+    picture = torch.rand(1, 3, 24, 20, generator=rng, dtype=torch.float64)
+    supernet.choose(genotype.places())
+    assert Genotype.derive(supernet) == genotype
+    torch.testing.assert_close(supernet(picture), restorer(picture), rtol=0, atol=1e-10)
+
+
+def test_a_supernet_is_read_as_it_was_written_and_another_file_is_refused(tmp_path, rng):
+    torch.manual_seed(0)
+    supernet, picture = Supernet(split="all", combine="subtraction"), torch.rand(1, 3, 16, 16, generator=rng)
+    supernet.save(tmp_path / "supernet.safetensors")
+    read = Supernet.load(tmp_path / "supernet.safetensors")
+    assert torch.equal(read(picture), supernet(picture))
+    Restorer(Genotype.published("uie")).save(tmp_path / "restorer.safetensors")
+    with pytest.raises(KitError, match=r"restorer.safetensors: not a supernet's checkpoint"):
+        Supernet.load(tmp_path / "restorer.safetensors")

@@ -1,0 +1,228 @@
+"""Do the searches' own signals rank losses and genotypes as quality does?
+
+"losses": HBL's found network is trained for a short time under the found loss, equal weights, and losses drawn at
+random; then the classifier's loss L_C, which ranks them in the loss search, is held against PSNR, SSIM and LPIPS.
+"genotypes": the supernet that 03 trained judges genotypes drawn at random, the found one among them, with the weights
+they share; that is held against their PSNR after a training of their own. All on validation pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from . import effects, figures, files, inference, manifest, metrics, paper, random_search, stages, variants
+from .classifier import Classifier, upper_loss
+from .data import Crops, Pictures
+from .errors import KitError, nearest
+from .genotype import Genotype
+from .losses import TERMS, FoundLoss, LossSpace
+from .manifest import STUDIES
+from .perceptual import LPIPS
+from .progress import Progress
+from .runs import Run, Stage, generator
+from .search import SATURATED
+from .supernet import Supernet
+
+CROPS = 4  # of each validation picture, on which a level's loss is taken
+SIGNALS = {"losses": ("classifier_loss",), "genotypes": ("supernet_loss", "supernet_psnr")}
+QUALITIES = {"losses": ("psnr", "ssim", "lpips"), "genotypes": ("psnr",)}
+LABELS = {
+    "classifier_loss": "L_C of the classifier",
+    "supernet_loss": "L_Q under shared weights",
+    "supernet_psnr": "PSNR under shared weights (dB)",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+}
+LESS_IS_BETTER = ("classifier_loss", "supernet_loss", "lpips")
+
+
+def drawn_loss(found: FoundLoss, space: LossSpace, drawn: torch.Generator) -> FoundLoss:
+    """Weights uniform over all that have a mean of 1, layers uniform in their groups."""
+    gaps = -torch.rand(len(TERMS), generator=drawn).clamp(min=1e-12).log()  # exponential: uniform on the simplex
+    weights = (gaps / gaps.mean()).tolist()
+    layers = tuple(group[int(torch.randint(len(group), (), generator=drawn))] for group in space.groups)
+    return replace(found, weights=dict(zip(TERMS, weights, strict=True)), layers=layers, exponents=())
+
+
+@torch.no_grad()
+def mean_loss(network: nn.Module, shown: Crops, loss: Callable[..., torch.Tensor]) -> float:
+    """Mean of loss(restored, clear) over crops."""
+    device = next(network.parameters()).device
+    found = []
+    for step in range(CROPS * len(shown.pictures)):
+        degraded, clear = (x.to(device) for x in shown.at(step))
+        found.append(loss(network(degraded), clear).item())
+    return float(np.mean(found))
+
+
+def quality(network: nn.Module, validation: Pictures, lpips: LPIPS) -> dict[str, float | None]:
+    """Mean PSNR, SSIM and `lpips` over whole validation pictures."""
+    scores = []
+    for index in Progress("validation pictures restored", len(validation)):
+        degraded, clear = validation.pictures(index)
+        scores.append(metrics.score(inference.restore(network, degraded), clear, lpips, validation.valid(index)))
+    return metrics.mean(scores)
+
+
+def _losses(stage: Stage, space: LossSpace, found: FoundLoss, validation: Pictures) -> list[dict[str, Any]]:
+    run, params = stage.run, stage.run.params.studies
+    genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
+    judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
+    settings = {"found": found, "equal weights": FoundLoss.equal(space.trunk)}
+    for index in range(params.losses - len(settings)):
+        settings[f"drawn {index + 1}"] = drawn_loss(found, space, generator(run.params.seed, stage.name, "loss", index))
+    shown = Crops(validation, run.params.loss_search.crop, run.params.seed, "loss_search/validation")
+    rows = []
+    for index, (name, loss) in enumerate(settings.items()):
+        restorer, _ = random_search.trained(
+            stage.part(f"setting_{index}"), genotype, params.steps, space, loss, params.crop, validation
+        )
+        signal = mean_loss(restorer, shown, lambda restored, _: upper_loss(judge, restored))
+        row = {"name": name, "classifier_loss": signal, **quality(restorer.deploy(), validation, space.lpips)}
+        rows.append(row | {"weights": loss.weights, "layers": list(loss.layers)})
+    return rows
+
+
+def _genotypes(stage: Stage, space: LossSpace, found: FoundLoss, validation: Pictures) -> list[dict[str, Any]]:
+    run, params = stage.run, stage.run.params.studies
+    if run.params.search == "published":
+        raise KitError(f"{stage.name}: search=published trains no supernet: run with search=here")
+    supernet = Supernet.load(stage.need("03_architecture_search", "supernet.safetensors")).to(run.device)
+    settings = {"found": Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))}
+    drawn = random_search.draw(run, stage.name, params.genotypes - len(settings))
+    settings |= {f"drawn {index + 1}": genotype for index, genotype in enumerate(drawn)}
+    shown = Crops(validation, run.params.architecture_search.crop, run.params.seed, "architecture_search/validation")
+    rows = []
+    for index, (name, genotype) in enumerate(settings.items()):
+        supernet.choose(genotype.places())
+        row: dict[str, Any] = {
+            "name": name,
+            "supernet_loss": mean_loss(supernet, shown, lambda restored, clear: space(restored, clear, found)),
+            "supernet_psnr": quality(supernet, validation, space.lpips)["psnr"],
+        }
+        restorer, best = random_search.trained(
+            stage.part(f"setting_{index}"), genotype, params.steps, space, found, params.crop, validation
+        )
+        row |= {"psnr": best.psnr, "parameters": sum(p.numel() for p in restorer.parameters())}
+        rows.append(row | {"genotype": genotype.as_dict()})
+    return rows
+
+
+BY_NAME: dict[str, Callable[..., list[dict[str, Any]]]] = {"losses": _losses, "genotypes": _genotypes}
+
+
+def run_study(run: Run, name: str) -> Path:
+    """Run one study; returns its folder, which holds metrics.json with every setting and the rank correlations."""
+    if name not in BY_NAME:
+        raise KitError(f"no study '{name}'; there are: {', '.join(BY_NAME)}.{nearest(name, BY_NAME)}")
+    with run.stage(f"{STUDIES}/{name}") as stage:
+        space, found = stages.recorded_space(stage), stages.found_loss(stage)
+        validation = stages.pictures(stage, "validation")
+        rows = BY_NAME[name](stage, space, found, validation)
+        facts = {"steps": run.params.studies.steps, "crop": run.params.studies.crop, "lpips_of": space.lpips.name}
+        stages.write_metrics(stage, len(validation), facts | {"settings": rows, "ranks": ranks(name, rows)})
+        for index in range(len(rows)):
+            stage.part(f"setting_{index}").ended()
+    return run.folder / STUDIES / name
+
+
+def run_studies(run: Run, names: Sequence[str], again: bool) -> None:
+    """Run the studies `names`, one after the other; without `again` those alone that are not done as they would be."""
+    for name in names:
+        path = run.folder / STUDIES / name / manifest.NAME
+        recorded = manifest.read(path) if path.is_file() and not again else None
+        same = recorded is not None and recorded["parameters"] == run.params.model_dump()
+        if not same or not manifest.inputs_unchanged(run.folder, recorded):
+            run_study(run, name)
+
+
+def plot(folder: Path, name: str) -> tuple[Figure, str]:
+    """A study's figure and its alternative text."""
+    found = manifest.metrics(folder / STUDIES / name)
+    labels = LABELS | {"lpips": f"LPIPS ({found['lpips_of']})"}
+    return figures.ranks(found["settings"], found["ranks"], labels)
+
+
+def loss_searches(folder: Path) -> dict[str, Path]:
+    """The folders of a run's loss search, and of the variant's with the other classifier, where that has run."""
+    places = {"main run": folder, "classifier_plain": folder / variants.replica("classifier_plain")}
+    searches = {name: place / "02_loss_search" for name, place in places.items()}
+    return {name: place for name, place in searches.items() if (place / manifest.NAME).is_file()}
+
+
+def signals(folder: Path) -> tuple[Figure, str]:
+    """The upper-level loss of the loss searches over the steps, and the alternative text."""
+    paths = {name: place / "history.json" for name, place in loss_searches(folder).items()}
+    histories = {name: files.read_json(path) for name, path in paths.items() if path.is_file()}
+    return figures.signals(histories, SATURATED), f"Upper-level loss over the steps of: {', '.join(histories)}"
+
+
+def signal_table(folder: Path) -> pd.DataFrame:
+    """How long the classifier had something to say, and the weights found, a row for each loss search."""
+    rows = []
+    for name, place in loss_searches(folder).items():
+        found = manifest.metrics(place)
+        shares = {
+            f"{key.removesuffix('_share')} (share of steps)": found[key] for key in ("saturated_share", "faint_share")
+        }
+        weights = {term: 1 + moved for term, moved in found["moved"].items()}
+        rows.append({"loss search": name, "steps": found["upper_steps"], **shares, **weights})
+    return pd.DataFrame(rows)
+
+
+def measured(folder: Path, seeds: Sequence[str], name: str) -> list[dict[str, Any]]:
+    """A study's metrics for every seed of the run in `folder`; empty where any has not run."""
+    places = [replica / STUDIES / name for replica in paper.replicas(folder, seeds)]
+    done = all((place / manifest.NAME).is_file() for place in places)
+    return [manifest.metrics(place) for place in places] if done else []
+
+
+def rank_table(folder: Path, names: Sequence[str]) -> pd.DataFrame:
+    """The rank correlations of a run's studies `names`."""
+    of = {name: manifest.metrics(folder / STUDIES / name)["ranks"] for name in names}
+    return pd.DataFrame([{"study": name, "ranks": pair, **found} for name in of for pair, found in of[name].items()])
+
+
+def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> paper.Table:
+    """Every rank correlation of the tasks in results/PROFILE, a row for each seed."""
+    rows = []
+    for task in tasks:
+        folder = profile_folder / task
+        for name in BY_NAME:
+            for seed, run, replica in zip(
+                seeds, measured(folder, seeds, name), paper.replicas(folder, seeds), strict=False
+            ):
+                for pair, found in run["ranks"].items():
+                    row = {"task": paper.name_of(paper.task_of(folder)), "study": name, "seed": seed, "ranks": pair}
+                    row |= {"rho": found["rho"], "from": found["low"], "to": found["high"], "count": found["count"]}
+                    row |= {"steps": run["steps"], "LPIPS of": run["lpips_of"] if "lpips" in pair else ""}
+                    path = replica / STUDIES / name / "metrics.json"
+                    rows.append(row | {"file": str(path.relative_to(profile_folder)), "key": f"ranks.{pair}"})
+    notes = (
+        "Spearman's rho, signed so that 1 is full agreement on what is better, with a 95 % interval (Fisher's z, "
+        "standard error by Bonett and Wright). Each setting is trained once, for `steps` steps, from the same initial "
+        "weights and on the same crops; all is measured on validation pictures. LPIPS stands on the features named.",
+    )
+    return paper.Table(pd.DataFrame(rows), "Do the searches' signals rank as quality does?", notes)
+
+
+def ranks(name: str, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """{"SIGNAL against QUALITY": rank correlation}, signed so that 1 is full agreement on what is better."""
+    found = {}
+    for signal in SIGNALS[name]:
+        for measure in QUALITIES[name]:
+            if any(row[measure] is None for row in rows):
+                continue
+            sides = [[(-1) ** (of in LESS_IS_BETTER) * row[of] for row in rows] for of in (signal, measure)]
+            found[f"{signal} against {measure}"] = effects.rank_correlation(*sides)
+    return found
