@@ -222,7 +222,15 @@ def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> p
     frame = frame.astype({column: "Int64" for column in ("seeds", "scenes") if column in frame})
     runs = [paper.measured(profile_folder / task, seeds) for task in tasks]
     basis = "; ".join(dict.fromkeys(tables.source(of) for of in runs))
-    return paper.Table(frame, f"Which of the paper's claims hold. {basis}. Protocol: {runs[0][0]['protocol']}", NOTES)
+    caption = f"Which of the paper's claims hold. {basis}. Protocol: {runs[0][0]['protocol']}"
+    return paper.Table(frame, caption, (*NOTES, f"Command of all verdicts: {command(runs[0][0], tasks, seeds)}"))
+
+
+def command(run: dict[str, Any], tasks: Sequence[str], seeds: Sequence[str]) -> str:
+    """The call of make that runs what the verdicts stand on; `run`: metrics of one of its evaluations."""
+    words = ["make reproduce", f"PROFILE={run['profile']}", f'TASKS="{" ".join(tasks)}"', f'SEEDS="{" ".join(seeds)}"']
+    words += ["ABLATIONS=1", *(["DATA=FOLDER"] if run["data"].startswith("folder ") else [])]
+    return " ".join([*words, *(["OVERRIDES=search=published"] if run["search"] == "published" else [])])
 
 
 def show(table: paper.Table) -> html.Html:

@@ -15,7 +15,10 @@ DIGITS = {
     "published effect (dB)": 2,
     "GMAC at 400x600": 2,
     "seconds": 0,
+    "time (ratio)": 2,
 }  # PSNR: 2, others: 4
+
+LONG = 60  # letters of a cell that wants room
 
 
 class Html:
@@ -59,7 +62,8 @@ def table_text(table: pd.DataFrame, links: str | None = None) -> str:
         text = shown(column, value)
         if column == links:
             return f"<td>{' '.join(_link(word) for word in text.split())}</td>"
-        return f'<td class="number">{text}</td>' if isinstance(value, Real) else f"<td>{html.escape(text)}</td>"
+        kind = ' class="number"' if isinstance(value, Real) else ' class="long"' if len(text) > LONG else ""
+        return f"<td{kind}>{html.escape(text)}</td>"
 
     head = "".join(f"<th>{html.escape(str(column))}</th>" for column in table.columns)
     rows = "".join(

@@ -21,12 +21,13 @@ NOTES = (
     "unless another variant is named), on the same test pictures, with a 95 % interval by bootstrap over scenes and "
     f"seeds. Better or worse is said from {effects.MIN_PICTURES} scenes and {effects.MIN_SEEDS} seeds on, where PSNR's "
     "interval leaves zero out and its p, adjusted for the number of variants, is below .05; else nothing is.",
-    "Seconds: of the chain from 01 to 04 (of recipes: of 04), as a multiple of those of what it is compared with; "
+    "What did not run, VARIANTS=NAME runs.",
+    "Time: of the chain from 01 to 04 (of recipes: of 04), as a multiple of those of what it is compared with; "
     "stages ran side by side, so roughly.",
 )
-COLUMNS = ["item", "paper", "code", "variant", "does", "against", "says"]
+COLUMNS = ["variant", "item", "paper", "code", "does", "against", "says"]
 COLUMNS += [f"{heading}{end}" for heading in claims.HEADINGS.values() for end in ("", " from", " to")]
-COLUMNS += ["p", "seconds", "file", "key"]
+COLUMNS += ["p", "time (ratio)", "file", "key"]
 TITLES = {"ledger": "Paper against public code", "recipe": "Recipes of retraining"}
 CHAIN = ("01_classifier", "02_loss_search", "03_architecture_search", "04_retrain")
 
@@ -66,7 +67,7 @@ def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> paper.Ta
         row |= {"variant": name, "does": variant.here, "against": variant.against or "main run"}
         if name in paired:
             row |= _cells(paired[name], ps[name])
-            row["seconds"] = _seconds(folder, seeds, name, timed) / _seconds(folder, seeds, variant.against, timed)
+            row["time (ratio)"] = _seconds(folder, seeds, name, timed) / _seconds(folder, seeds, variant.against, timed)
         elif runs[name] and main:
             row |= _unpaired(runs[name], main)
         else:
@@ -113,7 +114,15 @@ def _spread(main: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def show(table: paper.Table) -> html.Html:
-    """The table for readers; columns that hold nothing are left out."""
+    """The table for readers: what differs in one cell, without columns that hold nothing."""
     shown = paper.shown_columns(table).drop(columns=["file", "p"], errors="ignore").replace("", None)
+    sides = {"paper": "paper", "code": "code", "does": "run"}
+    differs = [
+        f"{row['item']}: " + "; ".join(f"{side} {row[key]}" for key, side in sides.items() if row[key])
+        for row in shown.to_dict("records")
+    ]
+    shown = shown.drop(columns=["item", "paper", "code", "does"])
+    shown.insert(1, "what differs", differs)
+    shown["says"] = [says.split(":")[0] if says.startswith("not run") else says for says in shown["says"]]
     head = f"<h3>{escape(table.caption.split('.')[0])}</h3>"
     return html.Html(head + html.table_text(shown.dropna(axis=1, how="all")))

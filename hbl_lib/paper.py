@@ -245,11 +245,15 @@ def shown_columns(table: Table) -> pd.DataFrame:
     for name in [column.removesuffix(" from") for column in frame if column.endswith(" from")]:
         digits = 2 if "dB" in name else 3
         cells = [
-            "" if pd.isna(value) else f"{value:+.{digits}f}\u00a0({low:+.{digits}f}\u00a0to\u00a0{high:+.{digits}f})"
+            "" if pd.isna(value) else f"{value:+.{digits}f}" + _interval(low, high, digits)
             for value, low, high in zip(frame[name], frame[f"{name} from"], frame[f"{name} to"], strict=True)
         ]
         frame = frame.drop(columns=[f"{name} from", f"{name} to"]).assign(**{name: cells})
     return frame
+
+
+def _interval(low: float | None, high: float | None, digits: int) -> str:
+    return "" if pd.isna(low) else f"\u00a0({low:+.{digits}f}\u00a0to\u00a0{high:+.{digits}f})"
 
 
 def name_of(task: TaskParams) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import ablations, figures, files, manifest, metrics, paper, publish, speed, studies, tables
+from . import ablations, figures, files, manifest, metrics, paper, publish, references, speed, studies, tables
 from .degradations import MODELS
 from .errors import KitError
 from .html import table_text
@@ -22,6 +22,7 @@ CLAIMS, LEDGER, RECIPE = "10_claims", "11_ledger", "13_recipe"
 CLAIMS_LINK = '<a href="#claims">Which claims hold</a>'
 LEDGER_LINK = '<a href="#ledger">Paper against code</a>'
 RECIPE_LINK = '<a href="#recipe">Recipes of retraining</a>'
+REFERENCE_LINK = '<a href="#reference">Reference runs</a>'
 SPEED_LINK = '<a href="#speed">How fast</a>'
 TEMPLATE = """{% extends 'basic/index.html.j2' %}
 {% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}"""
@@ -38,6 +39,7 @@ table { border-collapse: collapse; font-size: .9rem; margin: .6rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: left; }
 td a { white-space: nowrap; } td { min-width: 3.5rem; }
 @media (min-width: 50rem) { td:first-child { white-space: nowrap; } }
+td.long { min-width: 17rem; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 pre { font-size: .8rem; background: var(--soft); padding: .5rem; overflow: auto; max-height: 16rem; }
 details.code { margin: .3rem 0; } details.code > summary { cursor: pointer; font-size: .8rem; opacity: .7; }
@@ -215,6 +217,20 @@ def speed_html(results: Path) -> str:
     )
 
 
+def references_html() -> str:
+    """The runs committed with the kit: their scores, and what each says of claims, variants, and searches."""
+    parts = [
+        "<h2>Reference runs</h2><p>Committed with the kit under results/reference, with metrics and manifests; the "
+        "name begins with the profile. Of the real pictures only small parts are at hand, so no number compares with a "
+        f"published one. Means over seeds and test pictures.</p>{table_text(references.overview())}"
+    ]
+    for reference in references.references():
+        name = html.escape("/".join(reference.folder.parts[-2:]))
+        for title, shown in references.told(reference):
+            parts.append(f"<details><summary>{name}: {html.escape(title)}</summary>{shown.text}</details>")
+    return "".join(parts)
+
+
 def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> Path:
     """Write results/PROFILE/report.html over the tasks that have run there; notebooks are those of the first seed."""
     from pygments.formatters import HtmlFormatter
@@ -224,6 +240,7 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
     body += f'<section id="claims">{notebook_html(profile_folder / f"{CLAIMS}.ipynb")}</section>'
     body += f'<section id="ledger">{notebook_html(profile_folder / f"{LEDGER}.ipynb")}</section>'
     body += f'<section id="recipe">{notebook_html(profile_folder / f"{RECIPE}.ipynb")}</section>'
+    body += f'<section id="reference">{references_html()}</section>'
     body += f'<section id="speed">{speed_html(profile_folder.parent)}</section>'
     links = "".join(
         f'<a href="#{task}">{html.escape(paper.task_of(profile_folder / task).title)}</a>' for task in tasks
@@ -240,7 +257,7 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
         "the file that it comes from. First, PSNR and SSIM of every task, means over its test pictures. Protocol: "
         f"{html.escape(metrics.PROTOCOL)}.</p>"
         f"{table_text(overview(profile_folder, tasks, seeds))}"
-        f"<nav>{links}{SEARCHED_LINK}{CLAIMS_LINK}{LEDGER_LINK}{RECIPE_LINK}{SPEED_LINK}</nav>{body}</body></html>\n"
+        f"<nav>{links}{SEARCHED_LINK}{CLAIMS_LINK}{LEDGER_LINK}{RECIPE_LINK}{REFERENCE_LINK}{SPEED_LINK}</nav>{body}</body></html>\n"
     )
     path = profile_folder / "report.html"
     files.write_text(path, page)

@@ -149,8 +149,23 @@ def run_studies(run: Run, names: Sequence[str], again: bool) -> None:
 def plot(folder: Path, name: str) -> tuple[Figure, str]:
     """A study's figure and its alternative text."""
     found = manifest.metrics(folder / STUDIES / name)
-    labels = LABELS | {"lpips": f"LPIPS ({found['lpips_of']})"}
-    return figures.ranks(found["settings"], found["ranks"], labels)
+    return figures.ranks(found["settings"], found["ranks"], _labels(found))
+
+
+def _labels(found: dict[str, Any]) -> dict[str, str]:
+    return LABELS | {"lpips": f"LPIPS ({found['lpips_of']})"}
+
+
+def _ranked(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """A study's rank correlations, a row each, with their keys."""
+    labels, rows = _labels(found), []
+    for pair, rank in found["ranks"].items():
+        signal, measure = pair.split(" against ")
+        row = {"signal": labels[signal], "quality": labels[measure], "rho": rank["rho"]}
+        rows.append(
+            row | {"rho from": rank["low"], "rho to": rank["high"], "settings": rank["count"], "key": f"ranks.{pair}"}
+        )
+    return rows
 
 
 def loss_searches(folder: Path) -> dict[str, Path]:
@@ -188,26 +203,21 @@ def measured(folder: Path, seeds: Sequence[str], name: str) -> list[dict[str, An
 
 
 def rank_table(folder: Path, names: Sequence[str]) -> pd.DataFrame:
-    """The rank correlations of a run's studies `names`."""
-    of = {name: manifest.metrics(folder / STUDIES / name)["ranks"] for name in names}
-    return pd.DataFrame([{"study": name, "ranks": pair, **found} for name in of for pair, found in of[name].items()])
+    """The rank correlations of a run's studies `names`, for readers."""
+    frame = pd.DataFrame([row for name in names for row in _ranked(manifest.metrics(folder / STUDIES / name))])
+    return paper.shown_columns(paper.Table(frame, ""))
 
 
 def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> paper.Table:
     """Every rank correlation of the tasks in results/PROFILE, a row for each seed."""
     rows = []
-    for task in tasks:
-        folder = profile_folder / task
+    for folder in (profile_folder / task for task in tasks):
         for name in BY_NAME:
-            for seed, run, replica in zip(
-                seeds, measured(folder, seeds, name), paper.replicas(folder, seeds), strict=False
-            ):
-                for pair, found in run["ranks"].items():
-                    row = {"task": paper.name_of(paper.task_of(folder)), "study": name, "seed": seed, "ranks": pair}
-                    row |= {"rho": found["rho"], "from": found["low"], "to": found["high"], "count": found["count"]}
-                    row |= {"steps": run["steps"], "LPIPS of": run["lpips_of"] if "lpips" in pair else ""}
-                    path = replica / STUDIES / name / "metrics.json"
-                    rows.append(row | {"file": str(path.relative_to(profile_folder)), "key": f"ranks.{pair}"})
+            places = [replica / STUDIES / name / "metrics.json" for replica in paper.replicas(folder, seeds)]
+            for run, path in zip(measured(folder, seeds, name), places, strict=False):
+                head = {"task": paper.name_of(paper.task_of(folder)), "seed": str(run["seed"])}
+                facts = {"steps": run["steps"], "file": str(path.relative_to(profile_folder))}
+                rows += [head | row | facts for row in _ranked(run)]
     notes = (
         "Spearman's rho, signed so that 1 is full agreement on what is better, with a 95 % interval (Fisher's z, "
         "standard error by Bonett and Wright). Each setting is trained once, for `steps` steps, from the same initial "

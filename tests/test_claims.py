@@ -148,5 +148,6 @@ def test_the_readers_table_has_effects_with_their_intervals(folder):
     shown = paper.shown_columns(table).set_index("against")
     assert shown.loc["3-C", "effect (dB)"].startswith("+1.00\u00a0(+")
     assert "seeds 0, 1, 2" in table.caption
+    assert 'TASKS="llie_lol" SEEDS="0 1 2" ABLATIONS=1' in table.notes[-1]
     counts = claims.summary(table.frame).set_index("claim")
     assert counts.loc[claims.UNIFORM, effects.REPLICATES] == 1 and counts.loc[claims.UNIFORM, effects.DOES_NOT] == 1

@@ -72,10 +72,10 @@ def told(folder):  # noqa: F811
 
 def test_each_effect_is_paired_with_what_the_variant_is_compared_with(told):
     assert told.loc["subtraction", "effect (dB)"] == pytest.approx(-0.5)
-    assert told.loc["subtraction", "says"] == "worse" and told.loc["subtraction", "seconds"] == 2.0
+    assert told.loc["subtraction", "says"] == "worse" and told.loc["subtraction", "time (ratio)"] == 2.0
     assert told.loc["vgg_layers", "against"] == "published"
     assert told.loc["vgg_layers", "effect (dB)"] == pytest.approx(0.3) and told.loc["vgg_layers", "says"] == "better"
-    assert told.loc["vgg_layers", "seconds"] == 1.0
+    assert told.loc["vgg_layers", "time (ratio)"] == 1.0
     assert told.loc["subtraction", "file"].split()[1].endswith("variants/subtraction/seed_1/05_evaluate/metrics.json")
 
 
@@ -94,7 +94,7 @@ def test_recipes_stand_in_a_table_of_their_own_with_the_time_of_retraining_alone
     table = ledger.table(folder, SEEDS, "recipe").frame.set_index("variant")
     assert set(table.index) == {n for n, variant in variants.known().items() if variant.group == "recipe"}
     assert table.loc["recipe_paper", "effect (dB)"] == pytest.approx(-2.0)
-    assert table.loc["recipe_paper", "seconds"] == 4.0
+    assert table.loc["recipe_paper", "time (ratio)"] == 4.0
     assert table.loc["recipe_sgd", "says"] == "not run: VARIANTS=recipe_sgd runs it"
 
 

@@ -144,7 +144,11 @@ def test_what_would_stop_a_later_stage_is_told_before_the_first_stage(capsys, wo
 
 def test_a_member_goes_with_an_ablation_alone(tmp_path, capsys):
     wrong = {
-        ("04_retrain", "--member", "3-C"): "--member is for 06_loss_ablation and 07_architecture_ablation, not for 04",
+        (
+            "04_retrain",
+            "--member",
+            "3-C",
+        ): "--member is for 06_loss_ablation, 07_architecture_ablation, 12_search_quality, not for 04",
         ("07_architecture_ablation",): "07_architecture_ablation needs --member: supernet, 1-C, 3-C",
         ("04_retrain", "--methods", "a=b"): "--methods is for 05_evaluate, not for 04_retrain",
     }

@@ -1,0 +1,66 @@
+"""The reference runs committed with the kit (results/reference): what they measured, and what they say of the claims.
+
+A reference NAME/TASK has the metrics, manifests, losses and genotypes of a task's runs, without pictures and weights;
+NAME begins with the profile.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from . import claims, config, html, ledger, metrics, paper, studies, variants
+from .manifest import NAME
+
+FOLDER = config.ROOT / "results/reference"
+
+
+class Reference(NamedTuple):
+    """A task's runs in results/reference, and their seeds, the first of which is the task folder's own."""
+
+    folder: Path
+    seeds: list[str]
+
+
+def references(root: Path = FOLDER) -> list[Reference]:
+    """All of them, by name."""
+    found = []
+    for evaluated in sorted(root.glob(f"*/*/{paper.EVALUATION}/{NAME}")):
+        folder = evaluated.parents[1]
+        first = paper.measured(folder, ["of its own"])[0]["seed"]
+        others = sorted(int(place.name.removeprefix("seed_")) for place in folder.glob("seed_*"))
+        found.append(Reference(folder, [str(first), *map(str, others)]))
+    return found
+
+
+def overview(root: Path = FOLDER) -> pd.DataFrame:
+    """A row for each reference: what it stands on, and the mean scores of its test pictures over its seeds."""
+    rows = []
+    for folder, seeds in references(root):
+        runs = paper.measured(folder, seeds)
+        row = {"reference": folder.parent.name, "task": paper.name_of(paper.task_of(folder)), "data": runs[0]["data"]}
+        row |= {"test pictures": runs[0]["images"], "steps": runs[0]["steps"], "seeds": ", ".join(seeds)}
+        for key in ("degraded", "color_matrix", "restored"):
+            mean = metrics.mean([run[key] for run in runs])
+            row[key.replace("_", " ").replace("color", "colour")] = f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}"
+        rows.append(row | {"file": str((folder / paper.EVALUATION / "metrics.json").relative_to(root.parents[1]))})
+    return pd.DataFrame(rows)
+
+
+def told(reference: Reference) -> list[tuple[str, html.Html]]:
+    """Title and table of all that a reference has beside its scores: claims, ledger, recipes, ranks."""
+    folder, seeds = reference
+    found: list[tuple[str, html.Html]] = []
+    if any((folder / name).is_dir() for name in (paper.ARCHITECTURES, paper.LOSSES)) or len(seeds) > 1:
+        table = claims.table(folder.parent, [folder.name], seeds)
+        found.append(("Which claims hold", claims.show(table)))
+    for group in variants.GROUPS if (folder / variants.FOLDER).is_dir() else ():
+        table = ledger.table(folder, seeds, group)
+        if "key" in table.frame:  # of something that ran
+            found.append((ledger.TITLES[group], ledger.show(table)))
+    ranked = studies.table(folder.parent, [folder.name], seeds)
+    if len(ranked.frame):
+        found.append((ranked.caption, html.table(paper.shown_columns(ranked).drop(columns="file"))))
+    return found

@@ -1,0 +1,41 @@
+"""The reference runs committed with the kit are shown as they stand in their files."""
+
+import shutil
+
+from test_claims import SEEDS, folder  # noqa: F401 (folder is a fixture)
+
+from hbl_lib import files, paper, references, report
+
+
+def test_every_committed_run_is_a_row_with_its_own_scores_and_nothing_of_it_is_a_picture():
+    table = references.overview()
+    evaluated = sorted(references.FOLDER.glob("*/*/05_evaluate/metrics.json"))
+    assert len(table) == len(evaluated) > 0
+    for row, path in zip(table.to_dict("records"), evaluated, strict=True):
+        assert path.as_posix().endswith(row["file"])
+        if "," not in row["seeds"]:
+            scores = files.read_json(path)["restored"]
+            assert row["restored"] == f"{scores['psnr']:.2f} dB, {scores['ssim']:.3f}"
+    kinds = {path.suffix for path in references.FOLDER.rglob("*") if path.is_file()}
+    assert kinds <= {".json", ".yaml"}
+
+
+def test_a_reference_of_three_seeds_is_told_with_its_claims(folder, tmp_path):  # noqa: F811
+    root = tmp_path / "results/reference"
+    shutil.copytree(folder, root / "real-mine/llie_lol")
+    (found,) = references.references(root)
+    assert found == (root / "real-mine/llie_lol", list(SEEDS))
+    told = dict(references.told(found))
+    assert "replicates" in told["Which claims hold"].text.replace("\u00a0", " ")
+    scores = [run["restored"]["psnr"] for run in paper.measured(folder, SEEDS)]
+    row = references.overview(root).iloc[0]
+    assert row["restored"].startswith(f"{sum(scores) / 3:.2f} dB") and row["seeds"] == "0, 1, 2"
+
+
+def test_the_report_names_every_reference_and_says_that_nothing_compares():
+    page = report.references_html()
+    for name in references.overview()["reference"]:
+        assert name in page
+    assert "no number compares" in page
+    assert "quick-embedded/llie_lol: Which claims hold" in page
+    assert page.count("<details>") == page.count("</details>") > 0
