@@ -47,7 +47,7 @@ MEMBERS = yaml.safe_load(Path("params/ablations.yaml").read_text()) if setting("
 if setting("STUDIES") == "1":  # whose members are the studies of the searches
     MEMBERS |= {"12_search_quality": {name: {"loss": "found"} for name in ("losses", "genotypes")}}
 PUBLISHED = yaml.safe_load(Path("params/published/loss.yaml").read_text())["weights"]
-LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("params/published").glob("*.yaml")]))
+LIBRARY = sorted(map(str, [*Path("hbl_lib").rglob("*.py"), *Path("hbl_lib/assets").glob("*"), *Path("params/published").glob("*.yaml")]))
 LIBRARY += ["params/ablations.yaml", "params/variants.yaml", "params/recipes.yaml"]
 BENCH = Path(RESULTS, "bench/bench.json")
 

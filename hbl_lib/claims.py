@@ -233,15 +233,15 @@ def command(run: dict[str, Any], tasks: Sequence[str], seeds: Sequence[str]) -> 
     return " ".join([*words, *(["OVERRIDES=search=published"] if run["search"] == "published" else [])])
 
 
-def show(table: paper.Table) -> html.Html:
+def show(table: paper.Table, base: str = "") -> html.Html:
     """The table for readers, a part of it under each claim; columns that hold nothing there are left out."""
-    shown = paper.shown_columns(table).drop(columns="file", errors="ignore").replace("", None)
+    shown = paper.shown_columns(table).replace("", None)
     shown["verdict"] = shown["verdict"].str.replace(" ", "\u00a0")
     parts = []
     for claim, source in SOURCES.items():
         rows = shown[shown["claim"] == claim].drop(columns=["claim", "in the paper"]).dropna(axis=1, how="all")
         if len(rows):
-            parts.append(f"<h3>{claim} ({source})</h3>{html.table_text(rows)}")
+            parts.append(f"<h3>{claim} ({source})</h3>{html.table_text(rows, 'file', base, listed=False)}")
     return html.Html("".join(parts))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
+from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,18 @@ DIGITS = {
     "time (ratio)": 2,
 }  # PSNR: 2, others: 4
 
+MEASURED = (
+    "PSNR (dB)",
+    "SSIM",
+    "LPIPS",
+    "HBL",
+    "degraded",
+    "colour matrix",
+    "restored",
+    "effect (dB)",
+    "effect (SSIM)",
+    "rho",
+)
 LONG = 60  # letters of a cell that wants room
 
 
@@ -48,27 +61,37 @@ def as_text(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({column: [shown(column, value) for value in frame[column]] for column in frame})
 
 
-def _link(address: str) -> str:
-    text = html.escape(address)
+def _link(address: str, text: str, title: str = "") -> str:
+    text = html.escape(text)
     if ":" in address:  # no path of a run: a scheme, such as javascript
         return text
-    return f'<a href="{text}">{text}</a>'
+    named = f' title="{html.escape(title)}"' if title else ""
+    return f'<a href="{html.escape(address)}"{named}>{text}</a>'
 
 
-def table_text(table: pd.DataFrame, links: str | None = None) -> str:
-    """A data frame as an HTML table; column `links` holds relative addresses, separated by spaces."""
+def table_text(table: pd.DataFrame, links: str | None = None, base: str = "", listed: bool = True) -> str:
+    """A data frame as an HTML table; column `links` holds addresses relative to `base`, separated by spaces.
 
-    def cell(column: str, value: Any) -> str:
+    The measured numbers of a row (`MEASURED`) link to the first of them; where not `listed`, that column is not shown.
+    """
+
+    def cell(column: str, value: Any, addresses: list[str]) -> str:
         text = shown(column, value)
         if column == links:
-            return f"<td>{' '.join(_link(word) for word in text.split())}</td>"
+            return f"<td>{' '.join(_link(str(PurePosixPath(base, word)), word) for word in addresses)}</td>"
+        if column in MEASURED and addresses and text:
+            linked = _link(str(PurePosixPath(base, addresses[0])), text, " ".join(addresses))
+            return f'<td class="number">{linked}</td>'
         kind = ' class="number"' if isinstance(value, Real) else ' class="long"' if len(text) > LONG else ""
         return f"<td{kind}>{html.escape(text)}</td>"
 
-    head = "".join(f"<th>{html.escape(str(column))}</th>" for column in table.columns)
+    known = links is not None and links in table
+    addresses = [str(text).split() for text in table[links].fillna("")] if known else [[]] * len(table)
+    table = table if listed or not known else table.drop(columns=links)
+    head = "".join(f'<th scope="col">{html.escape(str(column))}</th>' for column in table.columns)
     rows = "".join(
-        "<tr>" + "".join(cell(c, v) for c, v in zip(table.columns, row, strict=True)) + "</tr>"
-        for row in table.itertuples(index=False)
+        "<tr>" + "".join(cell(c, v, of) for c, v in zip(table.columns, row, strict=True)) + "</tr>"
+        for row, of in zip(table.itertuples(index=False), addresses, strict=True)
     )
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
@@ -85,7 +108,7 @@ def listing(sentences: Iterable[str]) -> Html:
 
 def facts(named: Mapping[str, Any]) -> Html:
     """Names and what belongs to them, one row each."""
-    return table(pd.DataFrame({"": list(named), " ": [_plain(value) for value in named.values()]}))
+    return table(pd.DataFrame({"what": list(named), "value": [_plain(value) for value in named.values()]}))
 
 
 def _plain(value: Any) -> str:

@@ -113,9 +113,9 @@ def _spread(main: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return row | {"says": f"standard deviation over {len(main)} seeds: {sd['psnr']:.2f} dB, {sd['ssim']:.3f}"}
 
 
-def show(table: paper.Table) -> html.Html:
+def show(table: paper.Table, base: str = "") -> html.Html:
     """The table for readers: what differs in one cell, without columns that hold nothing."""
-    shown = paper.shown_columns(table).drop(columns=["file", "p"], errors="ignore").replace("", None)
+    shown = paper.shown_columns(table).drop(columns="p", errors="ignore").replace("", None)
     sides = {"paper": "paper", "code": "code", "does": "run"}
     differs = [
         f"{row['item']}: " + "; ".join(f"{side} {row[key]}" for key, side in sides.items() if row[key])
@@ -125,4 +125,4 @@ def show(table: paper.Table) -> html.Html:
     shown.insert(1, "what differs", differs)
     shown["says"] = [says.split(":")[0] if says.startswith("not run") else says for says in shown["says"]]
     head = f"<h3>{escape(table.caption.split('.')[0])}</h3>"
-    return html.Html(head + html.table_text(shown.dropna(axis=1, how="all")))
+    return html.Html(head + html.table_text(shown.dropna(axis=1, how="all"), "file", base, listed=False))

@@ -45,22 +45,28 @@ def overview(root: Path = FOLDER) -> pd.DataFrame:
         for key in ("degraded", "color_matrix", "restored"):
             mean = metrics.mean([run[key] for run in runs])
             row[key.replace("_", " ").replace("color", "colour")] = f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}"
-        rows.append(row | {"file": str((folder / paper.EVALUATION / "metrics.json").relative_to(root.parents[1]))})
+        rows.append(row | {"file": str((folder / paper.EVALUATION / "metrics.json").relative_to(root.parent))})
     return pd.DataFrame(rows)
 
 
-def told(reference: Reference) -> list[tuple[str, html.Html]]:
-    """Title and table of all that a reference has beside its scores: claims, ledger, recipes, ranks."""
+def told(reference: Reference, base: str = "") -> list[tuple[str, html.Html]]:
+    """Title and table of all that a reference has beside its scores: claims, ledger, recipes, ranks.
+
+    `base`: where results/reference is, as seen from the page.
+    """
     folder, seeds = reference
+    base = f"{base}/{folder.parent.name}"
     found: list[tuple[str, html.Html]] = []
     if any((folder / name).is_dir() for name in (paper.ARCHITECTURES, paper.LOSSES)) or len(seeds) > 1:
         table = claims.table(folder.parent, [folder.name], seeds)
-        found.append(("Which claims hold", claims.show(table)))
+        found.append(("Which claims hold", claims.show(table, base)))
     for group in variants.GROUPS if (folder / variants.FOLDER).is_dir() else ():
         table = ledger.table(folder, seeds, group)
         if "key" in table.frame:  # of something that ran
-            found.append((ledger.TITLES[group], ledger.show(table)))
+            found.append((ledger.TITLES[group], ledger.show(table, base)))
     ranked = studies.table(folder.parent, [folder.name], seeds)
     if len(ranked.frame):
-        found.append((ranked.caption, html.table(paper.shown_columns(ranked).drop(columns="file"))))
+        found.append(
+            (ranked.caption, html.Html(html.table_text(paper.shown_columns(ranked), "file", base, listed=False)))
+        )
     return found

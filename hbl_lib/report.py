@@ -4,48 +4,41 @@ from __future__ import annotations
 
 import html
 import itertools
-import re
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from . import ablations, figures, files, manifest, metrics, paper, publish, references, speed, studies, tables
+from . import (
+    ablations,
+    claims,
+    effects,
+    figures,
+    files,
+    manifest,
+    metrics,
+    page,
+    paper,
+    publish,
+    references,
+    speed,
+    studies,
+    tables,
+)
 from .degradations import MODELS
 from .errors import KitError
 from .html import table_text
 from .manifest import ABLATIONS, STAGES, STUDIES
 
 SEARCHED = "08_searched_results"
-SEARCHED_LINK = '<a href="#searched">Searched losses and architectures (Figures 7, 8)</a>'
 CLAIMS, LEDGER, RECIPE = "10_claims", "11_ledger", "13_recipe"
-CLAIMS_LINK = '<a href="#claims">Which claims hold</a>'
-LEDGER_LINK = '<a href="#ledger">Paper against code</a>'
-RECIPE_LINK = '<a href="#recipe">Recipes of retraining</a>'
-REFERENCE_LINK = '<a href="#reference">Reference runs</a>'
-SPEED_LINK = '<a href="#speed">How fast</a>'
-TEMPLATE = """{% extends 'basic/index.html.j2' %}
-{% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}"""
-
-STYLE = """
-:root { color-scheme: light dark; --line: #8886; --soft: #8881; }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 0 1rem 4rem; }
-h1, h2, h3 { line-height: 1.2; }
-section { border-top: 2px solid var(--line); margin-top: 2.5rem; }
-nav a { margin-right: 1rem; display: inline-block; } a.anchor-link { display: none; }
-img, svg { max-width: 100%; height: auto; } img { background: white; }
-div.wide, .jp-OutputArea-output, .highlight, .jp-RenderedHTMLCommon { overflow-x: auto; max-width: 100%; }
-table { border-collapse: collapse; font-size: .9rem; margin: .6rem 0; }
-th, td { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: left; }
-td a { white-space: nowrap; } td { min-width: 3.5rem; }
-@media (min-width: 50rem) { td:first-child { white-space: nowrap; } }
-td.long { min-width: 17rem; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-pre { font-size: .8rem; background: var(--soft); padding: .5rem; overflow: auto; max-height: 16rem; }
-details.code { margin: .3rem 0; } details.code > summary { cursor: pointer; font-size: .8rem; opacity: .7; }
-.note { border-left: 4px solid #d55e00; padding: .2rem .8rem; background: var(--soft); }
-math[display=block] { margin: .8rem 0; overflow-x: auto; overflow-y: hidden; }
-"""
+SHARED = {  # notebooks over all tasks: id and title of their sections
+    SEARCHED: ("searched", "Searched losses and architectures (Figures 7, 8)"),
+    CLAIMS: ("claims", "Which claims hold"),
+    LEDGER: ("ledger", "Paper against code"),
+    RECIPE: ("recipe", "Recipes of retraining"),
+}
 
 
 def manifests(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
@@ -123,44 +116,23 @@ def notes_html(folder: Path, seeds: Sequence[str] = ("0",)) -> str:
 
 
 def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
-    """One row a task: mean PSNR and SSIM of the test pictures, degraded, by colour matrix, and restored."""
+    """One row a task: mean PSNR and SSIM, published and of the test pictures here; and the file."""
     rows = []
     for task in tasks:
-        runs = paper.measured(profile_folder / task, seeds)
-        means = {label: metrics.mean([run[name] for run in runs]) for name, label in tables.ROWS.items()}
-        scores = {label: f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}" for label, mean in means.items()}
-        rows.append({"task": paper.task_of(profile_folder / task).title, **scores, "source": tables.source(runs)})
+        params, runs = paper.task_of(profile_folder / task), paper.measured(profile_folder / task, seeds)
+        printed = paper.published_scores(params).get(params.published_row)
+        row = {"task": params.title, "published": _scores(printed) if printed else ""}
+        row |= {label: _scores(metrics.mean([run[name] for run in runs])) for name, label in tables.ROWS.items()}
+        paths = (
+            replica / paper.EVALUATION / "metrics.json" for replica in paper.replicas(profile_folder / task, seeds)
+        )
+        files_of = " ".join(str(path.relative_to(profile_folder)) for path in paths)
+        rows.append(row | {"measured on": tables.source(runs), "file": files_of})
     return pd.DataFrame(rows)
 
 
-def _mathml(markdown: str) -> str:
-    """Markdown with its formulas as MathML, which browsers show without a network."""
-    from latex2mathml.converter import convert
-
-    def block(match: re.Match[str]) -> str:
-        return convert(match.group(1).strip(), display="block")
-
-    def inline(match: re.Match[str]) -> str:
-        return convert(match.group(1), display="inline")
-
-    return re.sub(r"\$([^$\n]+)\$", inline, re.sub(r"\$\$(.+?)\$\$", block, markdown, flags=re.DOTALL))
-
-
-def notebook_html(path: Path) -> str:
-    """The body of an executed notebook, code folded away, formulas as MathML, nothing loaded from a network."""
-    import nbformat
-    from nbconvert import HTMLExporter
-    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = _mathml(re.sub(r"^(#+) ", r"#\1 ", cell.source, flags=re.MULTILINE))
-    exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True, exclude_anchor_links=True)
-    exporter.raw_template = TEMPLATE
-    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
-    body, _ = exporter.from_notebook_node(notebook)
-    return body
+def _scores(mean: Mapping[str, float | None]) -> str:
+    return f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}"
 
 
 def table_html(table: paper.Table) -> str:
@@ -176,7 +148,7 @@ def _ablated(folder: Path, ablation: str) -> bool:
     return finished and (folder / ablation / f"{ablation}.ipynb").is_file()
 
 
-def task_html(folder: Path, seeds: Sequence[str]) -> str:
+def task_section(folder: Path, seeds: Sequence[str]) -> page.Section:
     """One task: notes, results, pictures, ablations, what ran, and its notebooks."""
     executed = [(stage, folder / stage / f"{stage}.ipynb") for stage in STAGES]
     missing = [stage for stage, path in executed if not path.is_file()]
@@ -187,18 +159,19 @@ def task_html(folder: Path, seeds: Sequence[str]) -> str:
     executed += [(a, folder / a / f"{a}.ipynb") for a in ABLATIONS if _ablated(folder, a)]
     studied = folder / STUDIES / f"{STUDIES}.ipynb"
     executed += [(STUDIES, studied)] if studied.is_file() else []
-    links = "".join(f'<a href="#{folder.name}-{stage}">{stage}</a>' for stage, _ in executed)
-    parts = "".join(f'<section id="{folder.name}-{stage}">{notebook_html(path)}</section>' for stage, path in executed)
+    parts = "".join(f'<section id="{folder.name}-{stage}">{page.notebook(path)}</section>' for stage, path in executed)
     _, figure, alt = next(publish.comparisons(folder))
     which = f"<p>The notebooks are those of seed {html.escape(seeds[0])}.</p>" if len(seeds) > 1 else ""
-    return (
-        f'<h2 id="{folder.name}">{html.escape(paper.task_of(folder).title)}</h2>{notes_html(folder, seeds)}'
+    body = (
+        f"{notes_html(folder, seeds)}"
         f"{table_html(paper.comparison(folder, seeds))}<p>An empty cell was not measured or not published.</p>"
         f"{figures.show(figure, alt, photographs=True).text}"
         "<details><summary>What ran on what</summary>"
         f"{table_text(manifests(folder, seeds), links='manifest')}</details>"
-        f"<nav>{links}</nav>{which}{parts}"
+        f"{which}{parts}"
     )
+    below = {f"{folder.name}-{stage}": stage for stage, _ in executed}
+    return page.Section(folder.name, paper.task_of(folder).title, body, below)
 
 
 def speed_html(results: Path) -> str:
@@ -209,7 +182,7 @@ def speed_html(results: Path) -> str:
     alt = "Time and memory of a search iteration against the crop's side, and time of a mixed layer against the number "
     alt += "of its candidates, for the published scheme (reference) and for the kit"
     return (
-        "<h2>How fast</h2><p>The kit's side against a reference written plainly, in turn in one run, medians: the "
+        "<p>The kit's side against a reference written plainly, in turn in one run, medians: the "
         "published scheme for the searches, the plain network and others for the restorer. Measured on "
         f"{html.escape(speed.machines(entries))}; from {html.escape(where)}; <code>make bench</code> measures anew.</p>"
         f"{table_text(speed.table(entries))}"
@@ -217,48 +190,52 @@ def speed_html(results: Path) -> str:
     )
 
 
-def references_html() -> str:
+def references_html(profile_folder: Path) -> str:
     """The runs committed with the kit: their scores, and what each says of claims, variants, and searches."""
+    base = os.path.relpath(references.FOLDER.parent, profile_folder)
     parts = [
-        "<h2>Reference runs</h2><p>Committed with the kit under results/reference, with metrics and manifests; the "
-        "name begins with the profile. Of the real pictures only small parts are at hand, so no number compares with a "
-        f"published one. Means over seeds and test pictures.</p>{table_text(references.overview())}"
+        "<p>Committed with the kit under results/reference, with metrics and manifests; the name begins with the "
+        "profile. Of the real pictures only small parts are at hand, so no number compares with a published one. Means "
+        f"over seeds and test pictures.</p>{table_text(references.overview(), 'file', base)}"
     ]
     for reference in references.references():
         name = html.escape("/".join(reference.folder.parts[-2:]))
-        for title, shown in references.told(reference):
+        for title, shown in references.told(reference, f"{base}/reference"):
             parts.append(f"<details><summary>{name}: {html.escape(title)}</summary>{shown.text}</details>")
     return "".join(parts)
 
 
+def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> str:
+    """Pictures of each task under sliders, the headline table, and how many comparisons have which verdict."""
+    sliders = []
+    for folder in (profile_folder / task for task in tasks):
+        versions, _ = publish.versions(folder, 0, with_members=False)
+        restored = versions[paper.label_of(manifest.metrics(folder / paper.EVALUATION))]
+        title = paper.task_of(folder).title
+        sliders.append(page.slider(title, versions["degraded"], restored, versions["clear"]))
+    verdicts = {"this run": claims.table(profile_folder, tasks, seeds).frame}
+    for folder, of_seeds in references.references():
+        if len(of_seeds) >= effects.MIN_SEEDS:
+            verdicts[folder.parent.name] = claims.table(folder.parent, [folder.name], of_seeds).frame
+    counted = [claims.summary(frame).assign(runs=name) for name, frame in verdicts.items()]
+    return (
+        f'<div class="sliders">{"".join(sliders)}</div>'
+        f"<p>PSNR and SSIM, means over test pictures; protocol: {html.escape(metrics.PROTOCOL)}.</p>"
+        f"{table_text(overview(profile_folder, tasks, seeds), 'file')}"
+        "<h3>Verdicts on the paper's claims</h3><p>How many comparisons have which verdict, for this run and for the "
+        f'reference runs of three seeds; <a href="#claims">Which claims hold</a> has each with its interval.</p>'
+        f"{table_text(pd.concat(counted))}"
+    )
+
+
 def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> Path:
     """Write results/PROFILE/report.html over the tasks that have run there; notebooks are those of the first seed."""
-    from pygments.formatters import HtmlFormatter
-
-    body = "".join(task_html(profile_folder / task, seeds) for task in tasks)
-    body += f'<section id="searched">{notebook_html(profile_folder / f"{SEARCHED}.ipynb")}</section>'
-    body += f'<section id="claims">{notebook_html(profile_folder / f"{CLAIMS}.ipynb")}</section>'
-    body += f'<section id="ledger">{notebook_html(profile_folder / f"{LEDGER}.ipynb")}</section>'
-    body += f'<section id="recipe">{notebook_html(profile_folder / f"{RECIPE}.ipynb")}</section>'
-    body += f'<section id="reference">{references_html()}</section>'
-    body += f'<section id="speed">{speed_html(profile_folder.parent)}</section>'
-    links = "".join(
-        f'<a href="#{task}">{html.escape(paper.task_of(profile_folder / task).title)}</a>' for task in tasks
-    )
-    light = HtmlFormatter(style="default").get_style_defs("body .highlight")
-    dark = HtmlFormatter(style="monokai").get_style_defs("body .highlight")
-    style = f"{STYLE}{light}@media (prefers-color-scheme: dark) {{{dark}}}"
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>HBL, {html.escape(profile_folder.name)}</title><style>{style}</style></head><body>"
-        "<h1>HBL: searched loss and architecture for image restoration</h1>"
-        "<p>A rerun of Zhu, Ma, Fan and Liu, <i>Hierarchical Bilevel Learning with Architecture and Loss Search for "
-        "Hadamard-based Image Restoration</i>, IJCAI 2022, from pictures to tables. Each measured row links to "
-        "the file that it comes from. First, PSNR and SSIM of every task, means over its test pictures. Protocol: "
-        f"{html.escape(metrics.PROTOCOL)}.</p>"
-        f"{table_text(overview(profile_folder, tasks, seeds))}"
-        f"<nav>{links}{SEARCHED_LINK}{CLAIMS_LINK}{LEDGER_LINK}{RECIPE_LINK}{REFERENCE_LINK}{SPEED_LINK}</nav>{body}</body></html>\n"
-    )
+    sections = [page.Section("top", "Results", first_screen(profile_folder, tasks, seeds), {})]
+    sections += [task_section(profile_folder / task, seeds) for task in tasks]
+    for name, (place, title) in SHARED.items():
+        sections.append(page.Section(place, title, page.notebook(profile_folder / f"{name}.ipynb"), {}))
+    sections.append(page.Section("reference", "Reference runs", references_html(profile_folder), {}))
+    sections.append(page.Section("speed", "How fast", speed_html(profile_folder.parent), {}))
     path = profile_folder / "report.html"
-    files.write_text(path, page)
+    files.write_text(path, page.whole(profile_folder.name, sections))
     return path

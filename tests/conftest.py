@@ -118,6 +118,22 @@ def finished_run(tmp_path_factory, worker_id):
     return results
 
 
+@pytest.fixture(scope="session")
+def chain(make, tmp_path_factory, worker_id):
+    """The smoke results of one `make reproduce`, a task of the paper and one of one's own side by side; what it said.
+
+    One for all of pytest's workers, like `finished_run`. Copy it before changing anything.
+    """
+    shared = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+    said = shared / "chain.txt"
+    with FileLock(shared / "chain.lock"):
+        if not said.is_file():
+            code, text = make(shared / "chain", "TASKS=llie_lol derain", "JOBS=2")
+            assert code == 0, text[-3000:]
+            said.write_text(text)
+    return shared / "chain/smoke", said.read_text()
+
+
 @pytest.fixture
 def cut_off(monkeypatch):
     """cut_off(work, after): call `work`, which at smoke saves a checkpoint every step, and stop it at save `after`."""

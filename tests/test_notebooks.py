@@ -25,15 +25,6 @@ MEASURED = {"PSNR (dB)": "psnr", "SSIM": "ssim", "LPIPS": "lpips"}
 SAME = ("00_data/splits.json", "02_loss_search/loss.yaml", "03_architecture_search/genotype.yaml")
 
 
-@pytest.fixture(scope="session")
-def chain(make, tmp_path_factory):
-    """The smoke results of one `make reproduce`: a task of the paper and one of one's own, side by side."""
-    results = tmp_path_factory.mktemp("chain")
-    code, text = make(results, "TASKS=llie_lol derain", "JOBS=2")
-    assert code == 0, text[-3000:]
-    return results / "smoke", text
-
-
 def test_the_chain_ends_with_the_path_of_the_report(chain):
     folder, text = chain
     assert f"\n{folder}/report.html\n" in text
@@ -68,7 +59,7 @@ def test_the_report_shows_every_result_beside_the_published_row_and_loads_nothin
     assert "This task is not in the paper" in page and "rain is added" in page
     assert "24.16" in page and "0.8663" in page
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=[\"']?(https?:)?//", page)
-    assert "<script" not in page
+    assert page.count("<script") == 1
     assert all('alt="' in tag and 'alt=""' not in tag for tag in re.findall(r"<img[^>]*>", page))
     assert "<math" in page and "$$" not in page
 

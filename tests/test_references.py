@@ -1,10 +1,11 @@
 """The reference runs committed with the kit are shown as they stand in their files."""
 
+import re
 import shutil
 
 from test_claims import SEEDS, folder  # noqa: F401 (folder is a fixture)
 
-from hbl_lib import files, paper, references, report
+from hbl_lib import config, files, paper, references, report
 
 
 def test_every_committed_run_is_a_row_with_its_own_scores_and_nothing_of_it_is_a_picture():
@@ -33,9 +34,11 @@ def test_a_reference_of_three_seeds_is_told_with_its_claims(folder, tmp_path):  
 
 
 def test_the_report_names_every_reference_and_says_that_nothing_compares():
-    page = report.references_html()
+    page = report.references_html(config.ROOT / "results/quick")
     for name in references.overview()["reference"]:
         assert name in page
     assert "no number compares" in page
+    for path in re.findall(r'href="([^"]*)"', page):
+        assert path.startswith("../reference/") and (config.ROOT / "results/quick" / path).resolve().is_file(), path
     assert "quick-embedded/llie_lol: Which claims hold" in page
     assert page.count("<details>") == page.count("</details>") > 0
