@@ -30,7 +30,7 @@ $(if $(UNKNOWN),$(error no setting $(UNKNOWN); there are: $(KNOWN)))
 SETTINGS = PROFILE TASKS DATA SEEDS JOBS DEVICE RESULTS OVERRIDES ABLATIONS STUDIES VARIANTS METHODS
 $(foreach name,$(SETTINGS),$(eval export HBL_RUN_$(name) := $$(value $(name))))
 
-.PHONY: help reproduce tables test soak bench lint lab clean
+.PHONY: help reproduce tables test soak bench docs lint lab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ soak: $(READY)  ## run the tests that take long: kills, rubbish, and load, many 
 
 bench: $(READY)  ## measure speed and memory against plain references (ten minutes; alone on the machine), into RESULTS
 	@$(PYTHON) -m benchmarks --out "$$HBL_RUN_RESULTS/bench"
+
+docs: $(READY)  ## write pages of the library's public names into the results folder of PROFILE (RESULTS=)
+	@$(PYTHON) -m pdoc hbl_lib '!hbl_lib.__main__' --docformat markdown --output-directory "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE/docs"
+	@echo "$$HBL_RUN_RESULTS/$$HBL_RUN_PROFILE/docs/hbl_lib.html"
 
 lint: $(READY)  ## check style and formatting, notebooks too
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .

@@ -56,6 +56,8 @@ class Schedule(Section):
 
 
 class DataParams(Section):
+    """How pictures are dealt out, and how many versions of the embedded ones there are."""
+
     variants: int = Field(gt=0, description="degraded versions of each embedded picture")
     validation: float = Field(gt=0, lt=0.5, description="share of the picture groups kept for selection")
     test: float = Field(gt=0, lt=0.5, description="share of the picture groups kept for the final metrics")
@@ -63,6 +65,8 @@ class DataParams(Section):
 
 
 class ClassifierParams(Schedule):
+    """The classifier and its training, by Adam with a cosine to 0."""
+
     network: Literal["resnet10", "resnet18", "resnet50"]
     crop: int = Field(ge=16)
     batch: int = Field(ge=2, multiple_of=2, description="half of each class")
@@ -90,11 +94,15 @@ class LowerParams(Schedule):
 
 
 class LossSearchParams(LowerParams):
+    """The search of beta, whose own steps are Adam's at `beta_rate`."""
+
     beta_rate: float = Positive
     hypergradient: Literal["exact", "double_backward", "finite_difference"]
 
 
 class ArchitectureSearchParams(LowerParams):
+    """The search of alpha, whose own steps are Adam's at `alpha_rate`."""
+
     alpha_rate: float = Positive
     mixing: Literal["kernel", "feature"]
     gradient: Literal["first_order", "unrolled"] = Field(
@@ -166,6 +174,8 @@ class StudyParams(Section):
 
 
 class PerceptualParams(Section):
+    """Where the features of the perceptual terms may come from."""
+
     download: bool = Field(description="may fetch missing VGG-19 and AlexNet weights")
     untrained: bool = Field(description="may go on with seeded untrained features where none are found")
 
@@ -341,6 +351,9 @@ def load(profile: str, task: str, seed: int = 0, data: str = "", overrides: str 
 
     `data`: a folder of pairs in place of the task's own data. `overrides`: "section.key=value", separated by commas.
     A task file may hold settings of its own: `settings: {PROFILE: {section: {key: value}}}`.
+
+    >>> load("quick", "uie", overrides="retrain.steps=9,search=published").retrain.steps
+    9
     """
     chosen = {"name": task, **_read("tasks", task)}
     settings = chosen.pop("settings", {})

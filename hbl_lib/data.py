@@ -70,11 +70,13 @@ class Centres(Pictures):
         return tuple(slice(start, start + self.side) for start in starts)
 
     def pictures(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Degraded and clear square of pair `index`, (side, side, 3) uint8 each."""
         window = self._window(index)
         degraded, clear = (picture[window] for picture in self.whole.pictures(index))
         return degraded, clear
 
     def valid(self, index: int) -> np.ndarray | None:
+        """Where the metrics of that square count."""
         valid = self.whole.valid(index)
         return valid if valid is None else valid[self._window(index)]
 

@@ -30,6 +30,7 @@ class Folded(nn.Module):
 
     @classmethod
     def of(cls, layer: Convolution) -> Folded:
+        """A candidate with its identity, where it has one, added to the middle of the kernel."""
         weight = layer.weight.detach().clone()
         if layer.spec.residual:
             middle = layer.spec.size // 2

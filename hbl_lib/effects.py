@@ -93,6 +93,9 @@ def rank_correlation(one: Sequence[float], other: Sequence[float]) -> dict[str, 
     """Spearman's rho with its 95 % interval (Fisher's z, standard error by Bonett and Wright 2000), and the count.
 
     {"rho", "low", "high", "count"}; None where one side does not vary, without interval below five pairs.
+
+    >>> rank_correlation([0.1, 0.2, 0.3], [10, 30, 20])["rho"]
+    0.5
     """
     count = len(one)
     rho = float(stats.spearmanr(one, other).statistic) if min(len(set(one)), len(set(other))) > 1 else None
@@ -105,7 +108,11 @@ def rank_correlation(one: Sequence[float], other: Sequence[float]) -> dict[str, 
 
 
 def adjusted(ps: Sequence[float]) -> list[float]:
-    """The p of several tests, adjusted for their number (Benjamini and Hochberg)."""
+    """The p of several tests, adjusted for their number (Benjamini and Hochberg).
+
+    >>> adjusted([0.01, 0.04])
+    [0.02, 0.04]
+    """
     return [float(p) for p in stats.false_discovery_control(ps)] if len(ps) else []
 
 

@@ -84,7 +84,11 @@ class Genotype:
 
     @classmethod
     def uniform(cls, name: str) -> Genotype:
-        """One operation everywhere, such as "3-RC"; the FCMs, which have none with identity, take its plain form."""
+        """One operation everywhere, such as "3-RC"; the FCMs, which have none with identity, take its plain form.
+
+        >>> Genotype.uniform("3-RC").counts()
+        {'3-RC': 56, '3-C': 18}
+        """
         plain = name.replace("RC", "C").replace("RDC", "DC")
         layers = {part: [plain] * FCM_LAYERS for part in ("encoder", "decoder")}
         return cls.from_dict(layers | {"hnu": [[name] * UNIT_LAYERS] * UNITS}, f"uniform {name}")
@@ -124,7 +128,11 @@ class Genotype:
         return dict(Counter(self.places()).most_common())
 
     def skip_collapse(self, limit: int = 5) -> list[int]:
-        """Numbers (from 1) of the HNUs in which at least `limit` of the 8 layers are skip connections."""
+        """Numbers (from 1) of the HNUs in which at least `limit` of the 8 layers are skip connections.
+
+        >>> Genotype.published("uie").skip_collapse()
+        [4]
+        """
         return [i for i, unit in enumerate(self.hnu, 1) if unit.count("SC") >= limit]
 
     def difference(self, other: Genotype) -> str:

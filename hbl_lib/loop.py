@@ -24,13 +24,21 @@ PATIENCE = 3  # steps in a row that may fail to be finite
 class Stateful(Protocol):
     """Modules, optimisers, and whatever else has a state to keep."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values, nested."""
+        ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Take over what `state_dict` gave."""
+        ...
 
 
 def cosine(step: int, steps: int, start: float, end: float) -> float:
-    """A rate that falls from `start` at step 0 to `end` at the last step along half a cosine."""
+    """A rate that falls from `start` at step 0 to `end` at the last step along half a cosine.
+
+    >>> [round(cosine(step, 3, 1.0, 0.0), 3) for step in range(3)]
+    [1.0, 0.5, 0.0]
+    """
     return end + (start - end) * (1 + math.cos(math.pi * step / max(1, steps - 1))) / 2
 
 

@@ -88,6 +88,7 @@ class HNU(nn.Module):
 
     @staticmethod
     def branch(layers: nn.ModuleList, x: Tensor) -> Tensor:
+        """R_u or R_v: four layers, each normalised and rectified, the last with x added."""
         y = x
         for layer in layers[:3]:
             y = F.relu(normalise(layer(y)))
@@ -118,6 +119,9 @@ def pad_to_multiple(x: Tensor, multiple: int = 4) -> Tensor:
     """Pad (N, C, H, W) at the right and the bottom: by reflection; a side too short for it repeats its start.
 
     By indices, not by F.pad, so that an exported graph serves every size.
+
+    >>> pad_to_multiple(torch.tensor([[[[1.0, 2.0, 3.0]]]]).expand(1, 1, 4, 3))[0, 0, 0].tolist()
+    [1.0, 2.0, 3.0, 2.0]
     """
     for axis in (2, 3):
         side = x.shape[axis]

@@ -27,6 +27,7 @@ class Spec:
 
     @property
     def keeps_channels(self) -> bool:
+        """Whether it needs as many output channels as input channels."""
         return self.size == 0 or self.residual or self.dense
 
 
@@ -73,7 +74,11 @@ def fresh_weight(out_channels: int, in_channels: int, size: int) -> Tensor:
 
 
 def taps(name: str) -> list[int]:
-    """Where the weights of operation `name` sit in a flattened 5x5 kernel, in their own order."""
+    """Where the weights of operation `name` sit in a flattened 5x5 kernel, in their own order.
+
+    >>> taps("3-C"), taps("3-2-DC")
+    ([6, 7, 8, 11, 12, 13, 16, 17, 18], [0, 2, 4, 10, 12, 14, 20, 22, 24])
+    """
     spec, middle = SPECS[name], SPAN // 2
     reach = [middle + spec.dilation * (i - spec.size // 2) for i in range(spec.size)]
     return [SPAN * row + column for row in reach for column in reach]

@@ -140,6 +140,7 @@ def bare(stem: str) -> str:
 
 
 def pictures_in(folder: Path) -> list[Path]:
+    """The files with a picture's ending, sorted; none where there is no such folder."""
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in images.SUFFIXES and not p.name.startswith("."))

@@ -39,6 +39,7 @@ class Cost:
 
     @property
     def per_step(self) -> float:
+        """Seconds of a step."""
         return self.seconds / max(1, self.steps)
 
 
@@ -202,7 +203,11 @@ def plan(
 
 
 def words(seconds: float) -> str:
-    """A time for people."""
+    """A time for people.
+
+    >>> words(59), words(5400), words(13200)
+    ('59 s', '90 min', '3 h 40 min')
+    """
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -26,6 +26,7 @@ class Progress:
         self.label, self.total, self.start, self.text = label, total, start, ""
 
     def note(self, text: str) -> None:
+        """What stands behind the count from now on."""
         self.text = text
 
     def __iter__(self) -> Iterator[int]:

@@ -137,6 +137,7 @@ class Stage:
 
     @property
     def checkpoint(self) -> Path:
+        """Where a loop saves its state."""
         return self.folder / CHECKPOINT
 
     @property

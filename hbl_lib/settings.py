@@ -32,7 +32,11 @@ class Given(NamedTuple):
 
 
 def jobs(wanted: str, threads: int, on_gpu: bool) -> int:
-    """How many notebooks run side by side: a number, or "auto", as many as there are cores for; on a GPU, one."""
+    """How many notebooks run side by side: a number, or "auto", as many as there are cores for; on a GPU, one.
+
+    >>> jobs("3", threads=1, on_gpu=False), jobs("auto", threads=1, on_gpu=True)
+    (3, 1)
+    """
     if wanted == "auto":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return 1 if on_gpu else max(1, cores // threads)

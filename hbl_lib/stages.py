@@ -85,6 +85,7 @@ def data_name(data: str) -> str:
 
 
 def write_metrics(stage: Stage, count: int, facts: dict[str, Any]) -> None:
+    """Write metrics.json: what the stage is, on how many pictures it stands, and the facts."""
     params = stage.run.params
     head = {
         "profile": params.profile,

@@ -64,6 +64,7 @@ class Best:
         return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def offer(self, psnr: float, step: int) -> None:
+        """Keep the weights as they are now, if their PSNR is the highest so far."""
         if psnr > self.psnr:
             self.psnr, self.step, self.weights = psnr, step, self._copy()
 
@@ -72,9 +73,11 @@ class Best:
         return f"  best {self.psnr:.2f} dB" if self.step >= 0 else ""
 
     def state_dict(self) -> dict[str, Any]:
+        """For the loop's checkpoints."""
         return {"psnr": self.psnr, "step": self.step, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From a checkpoint of the loop."""
         self.psnr, self.step, self.weights = state["psnr"], state["step"], state["weights"]
 
 

@@ -41,7 +41,11 @@ def known() -> dict[str, Variant]:
 
 
 def chosen(text: str) -> list[str]:
-    """The names in VARIANTS, a group's or "all" for many, with those that they are compared with."""
+    """The names in VARIANTS, a group's or "all" for many, with those that they are compared with.
+
+    >>> chosen("vgg_layers")
+    ['published', 'vgg_layers']
+    """
     every, wanted = known(), set()
     words = ["all", *GROUPS, *every]
     for name in text.split():

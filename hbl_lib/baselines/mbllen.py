@@ -99,9 +99,11 @@ class MBLLENSpace(nn.Module):
         self.scales.copy_(torch.stack(values).mean(0).clamp(min=1e-6))
 
     def values(self, restored: Tensor, clear: Tensor) -> Tensor:
+        """All terms, each divided by its value under the network as drawn, (6,)."""
         return self.raw(restored, clear) / self.scales
 
     def coefficients(self, weights: Tensor, _shares: Sequence[Tensor]) -> Tensor:
+        """The weights themselves: no layers are selected here."""
         return weights
 
     def authors(self) -> FoundLoss:
