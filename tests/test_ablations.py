@@ -94,7 +94,7 @@ def test_a_member_of_another_making_than_the_main_run_is_not_finished(results, t
         (tmp_path / "params/ablations.yaml").write_text(text)
         monkeypatch.setattr(ablations, "PARAMS", tmp_path / "params")
     else:
-        stages.retrain(smoke(results, overrides="retrain.rate=0.002"))
+        stages.retrain(smoke(results, overrides="retrain.rate=0.003"))
     assert not ablations.finished(run.folder, member)
 
 
@@ -125,10 +125,10 @@ def test_a_wrong_member_names_the_nearest():
         ablations.members("07_architecture", "llie_lol")
 
 
-def test_the_members_are_those_of_the_paper():
+def test_the_members_are_those_of_the_paper_and_a_random_search():
     assert len(ablations.members(LOSSES, "llie_lol")) == 5
     labels = [member.label for member in ablations.members(ARCHITECTURES, "llie_lol").values()]
-    assert labels == ["Supernet", "1-C", "3-C", "1-RC", "3-RC", "Ours_a", "Ours", "HBL, as published"]
+    assert labels == ["Supernet", "1-C", "3-C", "1-RC", "3-RC", "Ours_a", "Ours", "Random search", "HBL, as published"]
     trained = {name: config.load(name, "llie_lol") for name in ("quick", "paper")}
     assert trained["quick"].ablation.of(trained["quick"].retrain).steps == 200
     assert trained["paper"].ablation.of(trained["paper"].retrain) == trained["paper"].retrain
