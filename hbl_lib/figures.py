@@ -15,9 +15,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 
-from .genotype import Genotype
 from .html import Html
 from .losses import TERMS
 from .network import FCM_LAYERS, UNIT_LAYERS, UNITS
@@ -157,41 +155,6 @@ def alpha_moves(moved: Sequence[float]) -> Figure:
     edges = [0, *(FCM_LAYERS + UNIT_LAYERS * unit for unit in range(UNITS + 1))]
     axis.set_xticks(edges, ["encoder", *(f"HNU {unit}" for unit in range(1, UNITS + 1)), "decoder"], ha="left")
     axis.set(title="movement of each row of alpha (dotted: 0.2)", ylabel="largest change")
-    return figure
-
-
-def genotype(found: Genotype) -> Figure:
-    """The network with the operation at every searched place: encoder, seven HNUs (R_u over R_v), decoder."""
-    figure = Figure(figsize=(13, 5.6), layout="constrained")
-    axis = figure.subplots()
-    columns = [("encoder", [found.encoder]), *[(f"HNU {i}", [u[:4], u[4:]]) for i, u in enumerate(found.hnu, 1)]]
-    columns.append(("decoder", [found.decoder]))
-    for x, (title, branches) in enumerate(columns):
-        tall = len(branches) == 1
-        axis.text(x + 0.44, 9.35, title, ha="center", fontsize=10, fontweight="bold")
-        for branch, names in enumerate(branches):
-            top = 8.85 - branch * 4.7
-            if not tall:
-                axis.text(x + 0.44, top - 0.02, ("$R_u$", "$R_v$")[branch], ha="center", va="top", fontsize=9)
-            for i, name in enumerate(names):
-                y = top - 0.45 - (i + (0 if tall else 0.42)) * 0.97
-                dark = name in DARK
-                axis.add_patch(
-                    FancyBboxPatch(
-                        (x + 0.06, y - 0.36),
-                        0.76,
-                        0.66,
-                        boxstyle="round,pad=0.03",
-                        fc=COLORS[name],
-                        ec="#555555",
-                        lw=0.6,
-                    )
-                )
-                axis.text(
-                    x + 0.44, y - 0.03, name, ha="center", va="center", fontsize=8, color="white" if dark else "black"
-                )
-    axis.set(xlim=(0, len(columns)), ylim=(-0.9, 9.9))
-    axis.set_axis_off()
     return figure
 
 

@@ -1,0 +1,142 @@
+"""Drawings of the network: the whole genotype, one Hadamard-inspired unit, and the feature modules around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+
+from .figures import COLORS, DARK
+from .genotype import Genotype
+
+QUIET, LINE = "#f0f0f0", "#333333"
+
+
+def _box(axis: Any, x: float, y: float, text: str, width: float = 0.8, color: str | None = None) -> None:
+    """A box around (x, y); without a colour, an operation's own."""
+    fill = color or COLORS[text]
+    shape = FancyBboxPatch(
+        (x - width / 2, y - 0.3), width, 0.6, boxstyle="round,pad=0.03", fc=fill, ec="#555555", lw=0.7
+    )
+    axis.add_patch(shape)
+    ink = "white" if color is None and text in DARK else "black"
+    axis.text(x, y - 0.02, text, ha="center", va="center", fontsize=9 if color is None else 7.5, color=ink)
+
+
+def _sign(axis: Any, x: float, y: float, text: str) -> None:
+    axis.add_patch(Circle((x, y), 0.22, fc="white", ec=LINE, lw=1))
+    axis.text(x, y - 0.01, text, ha="center", va="center", fontsize=11)
+
+
+def _arrow(axis: Any, start: tuple[float, float], end: tuple[float, float], bend: float = 0.0) -> None:
+    style = f"arc3,rad={bend}"
+    axis.add_patch(
+        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, lw=1, color=LINE, connectionstyle=style)
+    )
+
+
+def _frame(width: float, height: float, x: tuple[float, float], y: tuple[float, float]) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axis = figure.subplots()
+    axis.set(xlim=x, ylim=y, aspect="equal")
+    axis.set_axis_off()
+    return figure, axis
+
+
+def unit(names: Sequence[str], number: int, combine: str = "division") -> tuple[Figure, str]:
+    """One HNU, its eight operations (four of R_u, then four of R_v), and the alternative text."""
+    figure, axis = _frame(11.5, 3.4, (-0.6, 13.1), (-0.9, 3.2))
+    axis.text(-0.3, 1.1, "x", fontsize=13, ha="center", va="center", style="italic")
+    for y, name, row in ((2.2, "u", names[:4]), (0.0, "v", names[4:])):
+        axis.text(0.55, y + 0.62, f"$R_{name}$", fontsize=12, ha="center")
+        _arrow(axis, (-0.15, 1.2 if y else 1.0), (0.55, y))
+        for place, operation in enumerate(row):
+            x = 1.1 + 2.1 * place
+            _box(axis, x, y, operation)
+            _box(axis, x + 1.0, y, "norm" if place == 3 else "norm, ReLU", 0.85, QUIET)
+            if place < 3:
+                _arrow(axis, (x + 1.45, y), (x + 1.68, y))
+        _arrow(axis, (8.85, y), (9.16, y))
+        _sign(axis, 9.4, y, "+")
+        _arrow(axis, (-0.15, 1.1), (9.3, y + (0.18 if not y else -0.18)), -0.12 if y else 0.12)
+        _box(axis, 10.2, y, "ReLU", 0.6, QUIET)
+        _arrow(axis, (9.63, y), (9.88, y))
+    divides = combine == "division"
+    if divides:
+        _box(axis, 11.4, 0.0, "sigmoid", 0.9, QUIET)
+        _arrow(axis, (10.52, 0.0), (10.93, 0.0))
+    _arrow(axis, (10.52, 2.2), (12.0, 1.3))
+    _arrow(axis, (11.87, 0.1) if divides else (10.52, 0.1), (12.02, 0.95))
+    _sign(axis, 12.15, 1.1, "÷" if divides else "−")
+    _arrow(axis, (12.37, 1.1), (12.95, 1.1))
+    axis.set_title(f"HNU {number}: 32 channels at a quarter of the size", fontsize=11)
+    how = "divided by the sigmoid of R_v" if divides else "less R_v"
+    branches = (f"R_{name} is {', '.join(row)}" for name, row in (("u", names[:4]), ("v", names[4:])))
+    told = f"HNU {number}: {'; '.join(branches)}; each operation is normalised and rectified, the last with x added; "
+    return figure, f"{told}the unit gives R_u {how}"
+
+
+def feature_modules(found: Genotype) -> tuple[Figure, str]:
+    """Encoder and decoder with the operation of each layer, their sizes and channels, and the alternative text."""
+    figure, axis = _frame(11.5, 4.6, (-0.9, 11.4), (-1.0, 4.0))
+    rows = (
+        ("encoder", 2.6, found.encoder, (("head", 1), ("full size, 16", 4), ("half, 32", 4)), ("2x2, stride 2",) * 2),
+        ("decoder", 0.2, found.decoder, (("half, 32", 4), ("full size, 16", 4), ("tail", 1)), ("2x2 transposed",) * 2),
+    )
+    for name, y, names, groups, scalings in rows:
+        axis.text(-0.8, y + 0.95, name, fontsize=11, fontweight="bold")
+        x, layer, resized = -0.35, 0, list(scalings)
+        if name == "decoder":
+            _box(axis, x + 0.2, y, resized.pop(), 1.25, QUIET)
+            x += 1.3
+        for title, count in groups:
+            axis.text(x + (count - 1) * 0.5, y + 0.45, title, fontsize=8, ha="center", color="#444444")
+            for place in range(count):
+                _box(axis, x + place, y, names[layer])
+                layer += 1
+            for start in (0, 2) if count == 4 else ():
+                _arrow(axis, (x + start - 0.3, y - 0.34), (x + start + 1.3, y - 0.34), 0.35)
+                axis.text(x + start + 0.5, y - 0.85, "+", fontsize=11, ha="center")
+            x += count
+            if resized and count == 4:
+                _box(axis, x + 0.15, y, resized.pop(), 1.25, QUIET)
+                x += 1.3
+    told = "; ".join(f"{name}: {', '.join(names)}" for name, _, names, *_ in rows)
+    return figure, f"Operations of the feature modules. {told}. Pairs of layers add what they were given."
+
+
+def genotype(found: Genotype) -> Figure:
+    """The network with the operation at every searched place: encoder, seven HNUs (R_u over R_v), decoder."""
+    figure = Figure(figsize=(13, 5.6), layout="constrained")
+    axis = figure.subplots()
+    columns = [("encoder", [found.encoder]), *[(f"HNU {i}", [u[:4], u[4:]]) for i, u in enumerate(found.hnu, 1)]]
+    columns.append(("decoder", [found.decoder]))
+    for x, (title, branches) in enumerate(columns):
+        tall = len(branches) == 1
+        axis.text(x + 0.44, 9.35, title, ha="center", fontsize=10, fontweight="bold")
+        for branch, names in enumerate(branches):
+            top = 8.85 - branch * 4.7
+            if not tall:
+                axis.text(x + 0.44, top - 0.02, ("$R_u$", "$R_v$")[branch], ha="center", va="top", fontsize=9)
+            for i, name in enumerate(names):
+                y = top - 0.45 - (i + (0 if tall else 0.42)) * 0.97
+                dark = name in DARK
+                axis.add_patch(
+                    FancyBboxPatch(
+                        (x + 0.06, y - 0.36),
+                        0.76,
+                        0.66,
+                        boxstyle="round,pad=0.03",
+                        fc=COLORS[name],
+                        ec="#555555",
+                        lw=0.6,
+                    )
+                )
+                axis.text(
+                    x + 0.44, y - 0.03, name, ha="center", va="center", fontsize=8, color="white" if dark else "black"
+                )
+    axis.set(xlim=(0, len(columns)), ylim=(-0.9, 9.9))
+    axis.set_axis_off()
+    return figure
