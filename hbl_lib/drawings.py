@@ -60,9 +60,10 @@ def unit(names: Sequence[str], number: int, combine: str = "division") -> tuple[
                 _arrow(axis, (x + 1.45, y), (x + 1.68, y))
         _arrow(axis, (8.85, y), (9.16, y))
         _sign(axis, 9.4, y, "+")
-        _arrow(axis, (-0.15, 1.1), (9.3, y + (0.18 if not y else -0.18)), -0.12 if y else 0.12)
+        _arrow(axis, (9.4, 1.1), (9.4, y - 0.22 if y else y + 0.22))
         _box(axis, 10.2, y, "ReLU", 0.6, QUIET)
         _arrow(axis, (9.63, y), (9.88, y))
+    axis.plot((-0.12, 9.4), (1.1, 1.1), color=LINE, linewidth=1)
     divides = combine == "division"
     if divides:
         _box(axis, 11.4, 0.0, "sigmoid", 0.9, QUIET)
