@@ -149,7 +149,7 @@ def _ablated(folder: Path, ablation: str) -> bool:
 
 
 def task_section(folder: Path, seeds: Sequence[str]) -> page.Section:
-    """One task: notes, results, pictures, ablations, what ran, and its notebooks."""
+    """One task: notes, results, what ran, and its notebooks."""
     executed = [(stage, folder / stage / f"{stage}.ipynb") for stage in STAGES]
     missing = [stage for stage, path in executed if not path.is_file()]
     if missing:
@@ -160,12 +160,10 @@ def task_section(folder: Path, seeds: Sequence[str]) -> page.Section:
     studied = folder / STUDIES / f"{STUDIES}.ipynb"
     executed += [(STUDIES, studied)] if studied.is_file() else []
     parts = "".join(f'<section id="{folder.name}-{stage}">{page.notebook(path)}</section>' for stage, path in executed)
-    _, figure, alt = next(publish.comparisons(folder))
     which = f"<p>The notebooks are those of seed {html.escape(seeds[0])}.</p>" if len(seeds) > 1 else ""
     body = (
         f"{notes_html(folder, seeds)}"
         f"{table_html(paper.comparison(folder, seeds))}<p>An empty cell was not measured or not published.</p>"
-        f"{figures.show(figure, alt, photographs=True).text}"
         "<details><summary>What ran on what</summary>"
         f"{table_text(manifests(folder, seeds), links='manifest')}</details>"
         f"{which}{parts}"
