@@ -194,7 +194,7 @@ def references_html(profile_folder: Path) -> str:
     parts = [
         "<p>Committed with the kit under results/reference, with metrics and manifests; the name begins with the "
         "profile. Of the real pictures only small parts are at hand, so no number compares with a published one. Means "
-        f"over seeds and test pictures.</p>{table_text(references.overview(), 'file', base)}"
+        f"over seeds and test pictures.</p>{table_text(references.overview(), 'file', base, listed=False)}"
     ]
     for reference in references.references():
         name = html.escape("/".join(reference.folder.parts[-2:]))
@@ -215,14 +215,17 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
     for folder, of_seeds in references.references():
         if len(of_seeds) >= effects.MIN_SEEDS:
             verdicts[folder.parent.name] = claims.table(folder.parent, [folder.name], of_seeds).frame
-    counted = [claims.summary(frame).assign(runs=name) for name, frame in verdicts.items()]
+    counted = pd.concat([claims.summary(frame).assign(runs=name) for name, frame in verdicts.items()])
+    headline = overview(profile_folder, tasks, seeds)
+    basis = "; ".join(headline["measured on"].unique())
     return (
         f'<div class="sliders">{"".join(sliders)}</div>'
-        f"<p>PSNR and SSIM, means over test pictures; protocol: {html.escape(metrics.PROTOCOL)}.</p>"
-        f"{table_text(overview(profile_folder, tasks, seeds), 'file')}"
+        f"{table_text(headline.drop(columns='measured on'), 'file', listed=False)}"
+        f"<p>PSNR and SSIM, means over test pictures: {html.escape(basis)}. Published: the paper's, on its own test "
+        f"pictures. Protocol: {html.escape(metrics.PROTOCOL)}.</p>"
         "<h3>Verdicts on the paper's claims</h3><p>How many comparisons have which verdict, for this run and for the "
         f'reference runs of three seeds; <a href="#claims">Which claims hold</a> has each with its interval.</p>'
-        f"{table_text(pd.concat(counted))}"
+        f"{table_text(counted[['runs', *counted.columns.drop('runs')]])}"
     )
 
 
