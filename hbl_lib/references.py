@@ -40,7 +40,12 @@ def overview(root: Path = FOLDER) -> pd.DataFrame:
     rows = []
     for folder, seeds in references(root):
         runs = paper.measured(folder, seeds)
-        row = {"reference": folder.parent.name, "task": paper.name_of(paper.task_of(folder)), "data": runs[0]["data"]}
+        row = {
+            "reference": folder.parent.name,
+            "folder": folder.name,
+            "task": paper.name_of(paper.task_of(folder)),
+            "data": runs[0]["data"],
+        }
         row |= {"test pictures": runs[0]["images"], "steps": runs[0]["steps"], "seeds": ", ".join(seeds)}
         for key in ("degraded", "color_matrix", "restored"):
             mean = metrics.mean([run[key] for run in runs])

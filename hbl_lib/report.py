@@ -127,8 +127,16 @@ def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = 
             replica / paper.EVALUATION / "metrics.json" for replica in paper.replicas(profile_folder / task, seeds)
         )
         files_of = " ".join(str(path.relative_to(profile_folder)) for path in paths)
-        rows.append(row | {"measured on": tables.source(runs), "file": files_of})
+        rows.append(row | _on_real_pictures(task) | {"measured on": tables.source(runs), "file": files_of})
     return pd.DataFrame(rows)
+
+
+def _on_real_pictures(task: str) -> dict[str, str]:
+    """The reference runs of a task at the profile for real pictures, in words; nothing where there are none."""
+    known = references.overview()
+    known = known[known["reference"].str.startswith("real-") & (known["folder"] == task)]
+    told = [f"{row['restored']} ({row['reference']}, seeds {row['seeds']})" for row in known.to_dict("records")]
+    return {"reference runs": "; ".join(told)} if told else {}
 
 
 def _scores(mean: Mapping[str, float | None]) -> str:
@@ -194,7 +202,7 @@ def references_html(profile_folder: Path) -> str:
     parts = [
         "<p>Committed with the kit under results/reference, with metrics and manifests; the name begins with the "
         "profile. Of the real pictures only small parts are at hand, so no number compares with a published one. Means "
-        f"over seeds and test pictures.</p>{table_text(references.overview(), 'file', base, listed=False)}"
+        f"over seeds and test pictures.</p>{table_text(references.overview().drop(columns='folder'), 'file', base, listed=False)}"
     ]
     for reference in references.references():
         name = html.escape("/".join(reference.folder.parts[-2:]))
