@@ -199,10 +199,11 @@ def speed_html(results: Path) -> str:
 def references_html(profile_folder: Path) -> str:
     """The runs committed with the kit: their scores, and what each says of claims, variants, and searches."""
     base = os.path.relpath(references.FOLDER.parent, profile_folder)
+    scores = references.overview().drop(columns="folder")
     parts = [
         "<p>Committed with the kit under results/reference, with metrics and manifests; the name begins with the "
         "profile. Of the real pictures only small parts are at hand, so no number compares with a published one. Means "
-        f"over seeds and test pictures.</p>{table_text(references.overview().drop(columns='folder'), 'file', base, listed=False)}"
+        f"over seeds and test pictures.</p>{table_text(scores, 'file', base, listed=False)}"
     ]
     for reference in references.references():
         name = html.escape("/".join(reference.folder.parts[-2:]))
