@@ -62,11 +62,14 @@ def test_a_notebook_runs_in_jupyterlab_and_shows_what_it_says(browser, lab, name
     address, folder = lab
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
     page.goto(f"{address}lab/tree/{name}.ipynb")
-    page.locator(".jp-Notebook").wait_for(timeout=60_000)
+    idle = page.get_by_text(re.compile(r"\| Idle"))
+    idle.wait_for(timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
     path = folder / f"{name}.ipynb"
-    for _ in range(300):
+    for _ in range(60):
+        page.wait_for_timeout(5000)
+        idle.wait_for(timeout=300_000)
         page.keyboard.press("Control+s")
         page.wait_for_timeout(1000)
         code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code" and cell.source]
