@@ -18,7 +18,7 @@ from hbl_lib.baselines.mbllen import MBLLEN
 from hbl_lib.baselines.unet import UNet
 from hbl_lib.progress import say
 
-from . import cases, measure
+from . import cases, measure, restorers
 from .cases import SIDES
 from .published import PlainRestorer
 
@@ -101,8 +101,8 @@ def hypergradient() -> list[Entry]:
 def restorer() -> list[Entry]:
     """The folded network against its convolutions alone, the plain network, MBLLEN and U-Net."""
     torch.manual_seed(0)
-    picture, trained = torch.rand(1, 3, *PICTURE, device=measure.device()), cases.lol_restorer()
-    deployed, convolutions = trained.deploy(), cases.Convolutions(trained, picture)
+    picture, trained = torch.rand(1, 3, *PICTURE, device=measure.device()), restorers.lol_restorer()
+    deployed, convolutions = trained.deploy(), restorers.Convolutions(trained, picture)
     plain = PlainRestorer(trained.genotype)
     plain.load_state_dict(trained.state_dict())
     others = {"plain": plain, "not_folded": trained, "mbllen": MBLLEN(), "unet": UNet()}
@@ -157,7 +157,7 @@ def changes() -> list[Entry]:
     """What each change of the loss search and the folded network gains: ours against ours with that one taken back."""
     with torch.no_grad():
         picture = torch.rand(1, 3, *PICTURE, device=measure.device())
-        took = measure.in_turn(cases.without_one_fold(picture))
+        took = measure.in_turn(restorers.without_one_fold(picture))
     found = [
         entry(f"change_{name.replace(' ', '_')}_restorer", took["ours"], took[name], "s")
         for name in took.keys() - {"ours"}

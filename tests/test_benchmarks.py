@@ -5,7 +5,7 @@ import torch
 from test_supernet import alone
 
 from benchmarks import __main__ as bench
-from benchmarks import cases, measure, published
+from benchmarks import cases, measure, published, restorers
 from hbl_lib import bilevel, config, deploy, speed
 from hbl_lib.classifier import Classifier, upper_loss
 from hbl_lib.losses import FoundLoss
@@ -145,7 +145,7 @@ def test_both_sides_of_an_iteration_run_and_move_the_network(side, case, monkeyp
 
 def test_the_convolutions_that_are_timed_alone_are_all_of_the_network_s():
     picture = torch.rand(1, 3, *bench.PICTURE, device=measure.device())
-    found = cases.Convolutions(cases.lol_restorer(), picture)
+    found = restorers.Convolutions(restorers.lol_restorer(), picture)
     macs = 0
     for (name, x, weight, *_), count in found.counts.items():
         pixels = x[2] * x[3] / (4 if name == "conv2d" and weight[-1] == 2 else 1)
@@ -156,7 +156,7 @@ def test_the_convolutions_that_are_timed_alone_are_all_of_the_network_s():
 
 @torch.no_grad()
 def test_the_folded_network_computes_the_same_with_one_part_taken_back():
-    steps = cases.without_one_fold(torch.rand(1, 3, 64, 96, device=measure.device()))
+    steps = restorers.without_one_fold(torch.rand(1, 3, 64, 96, device=measure.device()))
     restored = {name: step() for name, step in steps.items()}
     for name, y in restored.items():
         torch.testing.assert_close(y, restored["ours"], rtol=1e-4, atol=1e-4, msg=name)
