@@ -18,6 +18,7 @@ from hbl_lib.data import Crops, Pictures
 from hbl_lib.losses import PIXEL_TERMS, FoundLoss, LossSpace
 from hbl_lib.operations import HNU_OPERATIONS
 from hbl_lib.pairs import Pair
+from hbl_lib.parameters import LossSearchParams
 from hbl_lib.perceptual import IMAGENET_MEAN, IMAGENET_STD, Trunk
 from hbl_lib.search import ArchitectureSearch, LossSearch
 from hbl_lib.supernet import MixedOperation, Supernet
@@ -77,7 +78,7 @@ def whole_space() -> LossSpace:
     return LossSpace(*perceptual.untrained_in_full_width()).to(device())
 
 
-def search_params() -> config.LossSearchParams:
+def search_params() -> LossSearchParams:
     return config.load("paper", "llie_lol").loss_search.model_copy(update={"epochs": None, "steps": 1000})
 
 

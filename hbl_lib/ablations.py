@@ -17,12 +17,13 @@ from . import evaluation, files, inference, manifest, perceptual, random_search,
 from .baselines.mbllen import MBLLEN, MBLLENSpace
 from .baselines.unet import UNet
 from .classifier import Classifier
-from .config import PARAMS, Section, checked
+from .config import PARAMS, checked
 from .errors import KitError, nearest
 from .genotype import Genotype
 from .losses import FoundLoss, Space, published_weights
 from .manifest import ABLATIONS
 from .network import parameter_count
+from .parameters import Section
 from .restorer import Restorer
 from .runs import Run, Stage, seed_everything
 

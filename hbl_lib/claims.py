@@ -15,10 +15,10 @@ import pandas as pd
 
 from . import ablations, effects, evaluation, findings, html, manifest, paper, tables
 from .baselines import CLASSICAL
-from .config import TaskParams
 from .effects import Effect
 from .errors import KitError
 from .losses import FoundLoss
+from .parameters import TaskParams
 
 LOSS, UNIFORM = "A searched loss beats equal weights", "The searched architecture beats a set one"
 STRATEGY, METHODS = "Loss, then architecture, beats both at once", "The network beats the compared methods"

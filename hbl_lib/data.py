@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from . import files, images
-from .config import Params
 from .errors import KitError
 from .pairs import Pair
+from .parameters import Params
 from .runs import generator
 
 CROPPED = ("classifier", "loss_search", "architecture_search", "retrain")  # sections with a crop

@@ -14,9 +14,10 @@ import pandas as pd
 
 from . import ablations, evaluation, files, manifest, metrics, tables
 from .baselines import CLASSICAL
-from .config import PARAMS, TaskParams
+from .config import PARAMS
 from .errors import KitError
 from .findings import NAMES
+from .parameters import TaskParams
 
 METRICS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS"}
 PUBLISHED = {metric: f"published {heading}" for metric, heading in METRICS.items()}

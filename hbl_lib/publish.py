@@ -28,10 +28,10 @@ from . import (
     variants,
 )
 from .baselines import CLASSICAL
-from .config import TaskParams
 from .genotype import Genotype
 from .losses import FoundLoss
 from .paper import Table
+from .parameters import TaskParams
 
 FIGURE_OF = {"table2": "figure3", "table3": "figure4", "table4": "figure5"}
 HALVES = {"llie_mit": "_mit"}  # Table 2 and Figure 3 have two data sets; LOL keeps the plain name

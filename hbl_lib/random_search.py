@@ -13,10 +13,10 @@ from typing import Any
 from torch import nn
 
 from . import evaluation, files, stages, training
-from .config import ArchitectureSearchParams
 from .data import Centres, Pictures
 from .genotype import Genotype
 from .losses import FoundLoss, LossSpace
+from .parameters import ArchitectureSearchParams
 from .restorer import Restorer
 from .runs import Run, Stage, generator, seed_everything
 from .training import Best

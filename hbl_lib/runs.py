@@ -18,9 +18,10 @@ from typing import Any
 import torch
 
 from . import config, files, manifest
-from .config import ROOT, Params
+from .config import ROOT
 from .errors import KitError, nearest, out_of_memory
 from .lock import ALONE, locked
+from .parameters import Params
 
 PACKAGES = (
     "torch",

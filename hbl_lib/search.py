@@ -13,11 +13,11 @@ from torch.nn.utils import get_total_norm, parameters_to_vector
 
 from . import bilevel, loop
 from .classifier import Classifier, upper_loss
-from .config import ArchitectureSearchParams, LossSearchParams, LowerParams
 from .data import Crops
 from .errors import KitError
 from .genotype import Genotype
 from .losses import Beta, FoundLoss, LossSpace, Space
+from .parameters import ArchitectureSearchParams, LossSearchParams, LowerParams
 from .runs import Stage
 from .supernet import Supernet
 

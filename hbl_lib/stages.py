@@ -26,11 +26,12 @@ from . import (
 )
 from .baselines import CLASSICAL, color_matrix
 from .classifier import Classifier
-from .config import RetrainParams, located
+from .config import located
 from .data import Crops, Pictures
 from .genotype import Genotype
 from .losses import FoundLoss, LossSpace
 from .network import parameter_count
+from .parameters import RetrainParams
 from .restorer import Restorer
 from .runs import Run, Stage, seed_everything
 from .supernet import Supernet

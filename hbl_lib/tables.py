@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from . import files, manifest
-from .config import Section, TaskParams
 from .degradations import MODELS
 from .embedded import DRAWN
 from .losses import FoundLoss, published_weights
 from .metrics import mean
+from .parameters import Section, TaskParams
 
 ROWS = {"degraded": "degraded", "color_matrix": "colour matrix", "restored": "HBL"}
 

@@ -14,9 +14,9 @@ from torch.optim.swa_utils import AveragedModel
 from . import classifier as classifiers
 from . import inference, loop, metrics
 from .classifier import Classifier
-from .config import ClassifierParams, RetrainParams
 from .data import Crops, Pictures
 from .losses import FoundLoss, Space
+from .parameters import ClassifierParams, RetrainParams
 from .progress import Progress
 from .runs import Stage, generator
 

@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from . import files
-from .config import PARAMS, Section, checked, names
+from .config import PARAMS, checked, names
 from .errors import KitError, nearest
+from .parameters import Section
 
 FOLDER = "variants"  # of a task's results
 GROUPS = ("ledger", "recipe")
