@@ -134,9 +134,9 @@ def loader() -> list[Entry]:
 
 def large() -> list[Entry]:
     """Peak of the process that restores 12 megapixels."""
-    took = {side: cases.restore_12mp(side) for side in SIDES}
+    took = {side: cases.restore_large(side) for side in SIDES}
     found = [entry("restore_12mp_memory_mb", took["ours"], took["reference"], "MB", True)]
-    return [*found, entry("restore_12mp_memory_mb_16_bits_alpha", cases.restore_12mp("ours", 4), None, "MB", True)]
+    return [*found, entry("restore_12mp_memory_mb_16_bits_alpha", cases.restore_large("ours", 4), None, "MB", True)]
 
 
 def scaling() -> list[Entry]:
@@ -168,7 +168,10 @@ def changes() -> list[Entry]:
         for name in took.keys() - {"ours"}:
             named = f"change_{name.replace(' ', '_')}_{size}{terms}"
             found.append(entry(named, took["ours"], took[name], "s"))
-    return found
+    threads = [[cases.two_notebooks(count) for count in (1, 2)] for _ in range(3)]
+    found.append(entry("change_one_notebook_a_core", *map(statistics.median, zip(*threads, strict=True)), "s"))
+    large = [cases.restore_large(side, height=6000) for side in SIDES]
+    return [*found, entry("change_strips_at_24_megapixels", *large, "MB")]
 
 
 def one(case: str, side: str, size: int) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import functools
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -109,6 +112,7 @@ def without_one_change(size: int, perceptual_terms: bool) -> dict[str, Step]:
 
     def search(mixing: str = "kernel", hypergradient: str = "exact") -> LossSearch:
         params = search_params().model_copy(update={"hypergradient": hypergradient})
+        torch.manual_seed(1)
         return LossSearch(params, Supernet(mixing).to(device()), space, judge, train, held_out)
 
     variants = {"ours": search(), "feature mixing": search("feature")}
@@ -118,6 +122,8 @@ def without_one_change(size: int, perceptual_terms: bool) -> dict[str, Step]:
     variants["classifier not folded"] = search()
     variants["classifier not folded"].judge = judge
     steps: dict[str, Step] = {name: functools.partial(_step, found) for name, found in variants.items()}
+    steps["weight step by itself"] = functools.partial(_by_itself, variants["ours"])
+    steps["model rebuilt"] = functools.partial(_rebuilding, variants["ours"])
     if perceptual_terms:
         steps["clear features anew"] = functools.partial(_forgetting, variants["ours"], space)
     return steps
@@ -125,6 +131,23 @@ def without_one_change(size: int, perceptual_terms: bool) -> dict[str, Step]:
 
 def _step(search: LossSearch) -> None:
     search.step(_next(search))
+
+
+def _by_itself(search: LossSearch) -> None:
+    """A step whose weight step computes the lower level's gradient anew."""
+
+    def exact(values: bilevel.Values, beta: Tensor, upper: bilevel.Upper, weights: bilevel.Weights, rate: float):
+        found = bilevel.exact(values, beta, upper, weights, rate)
+        return dataclasses.replace(found, lower=bilevel.without_upper(values, beta, weights).lower)
+
+    with mock.patch.dict(bilevel.METHODS, exact=exact):
+        _step(search)
+
+
+def _rebuilding(search: LossSearch) -> None:
+    """A step that makes a copy of the supernet, as the look-ahead of DARTS does."""
+    copy.deepcopy(search.network)
+    _step(search)
 
 
 def _forgetting(search: LossSearch, space: LossSpace) -> None:
@@ -232,6 +255,22 @@ def loader_steps(profile: str, clock: Callable[[], float]) -> dict[str, tuple[St
     }
 
 
+STEPS_OF = """
+import sys, torch
+torch.set_num_threads(int(sys.argv[1]))
+from benchmarks import cases, measure
+step = cases.loss_search("ours", 64, False)
+step()
+print(measure.seconds(lambda: [step() for _ in range(60)]))
+"""
+
+
+def two_notebooks(threads: int) -> float:
+    """Seconds of two loss searches of 60 steps on quick's crops: on one core each, or in turn on two."""
+    took = measure.at_once(2 if threads == 1 else 1, STEPS_OF, str(threads))
+    return max(map(float, took)) * (1 if threads == 1 else 2)
+
+
 PEAK_OF = """
 import sys
 from pathlib import Path
@@ -246,8 +285,8 @@ print(next(int(line.split()[1]) for line in status.splitlines() if line.startswi
 """
 
 
-def restore_12mp(side: str, channels: int = 3) -> float:
-    """Peak MB of the process in which the command `restore` works on a picture of 4000x3000; the reference: whole.
+def restore_large(side: str, channels: int = 3, height: int = 3000) -> float:
+    """Peak MB of the process in which `restore` works on a picture 4000 wide; the reference: whole.
 
     `channels`: 3 of 8 bits, or 4 of 16, with transparency.
     """
@@ -255,7 +294,7 @@ def restore_12mp(side: str, channels: int = 3) -> float:
         checkpoint, picture = Path(folder) / "restorer.safetensors", Path(folder) / "large.png"
         restorers.lol_restorer().save(checkpoint)
         tile = np.random.default_rng(0).random((100, 100, channels), np.float32)
-        values = np.tile(tile, (30, 40, 1))  # noise alone would take long to be packed
+        values = np.tile(tile, (height // 100, 40, 1))  # noise alone would take long to be packed
         alpha, bits = (None, 8) if channels == 3 else (values[..., 3], 16)
         modes.write(picture, modes.Picture(values[..., :3], alpha, bits=bits))
         words = ["restore", "--checkpoint", str(checkpoint), "--out", f"{folder}/out", str(picture)]

@@ -87,12 +87,21 @@ def peak(work: Callable[[], object]) -> float:
     return resident("VmHWM") - before
 
 
+def at_once(count: int, source: str, *words: str) -> list[str]:
+    """What a Python script prints in each of `count` processes of its own that run beside each other."""
+    command = [sys.executable, "-c", source, *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(count)]
+    ended = [process.communicate() for process in running]
+    for process, (_, told) in zip(running, ended, strict=True):
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(words)} ended with {process.returncode}:\n{told[-2000:]}")
+    return [printed for printed, _ in ended]
+
+
 def script(source: str, *words: str) -> str:
     """What a Python script prints in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", source, *words], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return done.stdout
+    return at_once(1, source, *words)[0]
 
 
 @functools.cache

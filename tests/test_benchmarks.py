@@ -116,6 +116,20 @@ def test_both_sides_take_the_same_step_of_the_architecture_search(alike, prunes)
     assert (mine - published_one).norm() < 1e-3 * published_one.norm() and published_one.norm() > 1e-4
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")
+def test_an_iteration_is_the_same_with_one_change_taken_back():
+    moved, forwards = {}, {}
+    for name in ("ours", "weight step by itself", "model rebuilt", "kernels layer by layer", "classifier not folded"):
+        step = cases.without_one_change(32, False)[name]
+        network, passes = step.args[0].network, []
+        network.register_forward_hook(lambda *_, seen=passes: seen.append(1))
+        step()
+        moved[name] = torch.cat([w.detach().flatten() for w in network.parameters()])
+        forwards[name] = len(passes)
+        torch.testing.assert_close(moved[name], moved["ours"], rtol=1e-3, atol=1e-5, msg=name)
+    assert forwards["weight step by itself"] == forwards["ours"] + 1
+
+
 @pytest.mark.parametrize("freed", [0, 200])
 def test_a_peak_counts_memory_that_was_freed_before(freed):
     source = """
