@@ -24,7 +24,7 @@ from . import (
     paper,
     paper_figures,
     perceptual,
-    studies,
+    search_quality,
     variants,
 )
 from .baselines import CLASSICAL
@@ -72,7 +72,7 @@ def tables(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> 
     shares.loc[here, "resolved"] = [task not in weights[2] for task in shares.loc[here, "task"]]
     shares.loc[here, "file"] = [f"{task}/02_loss_search/loss.yaml" for task in shares.loc[here, "task"]]
     shares.loc[here, "key"] = "weights"
-    ranked = studies.table(profile_folder, tasks, seeds)
+    ranked = search_quality.table(profile_folder, tasks, seeds)
     if len(ranked.frame):
         found["search_quality"] = ranked
     found["claims"] = claims.table(profile_folder, tasks, seeds)

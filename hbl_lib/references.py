@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from . import claims, config, html, ledger, metrics, paper, studies, variants
+from . import claims, config, html, ledger, metrics, paper, search_quality, variants
 from .manifest import NAME
 
 FOLDER = config.ROOT / "results/reference"
@@ -69,7 +69,7 @@ def told(reference: Reference, base: str = "") -> list[tuple[str, html.Html]]:
         table = ledger.table(folder, seeds, group)
         if "key" in table.frame:  # of something that ran
             found.append((ledger.TITLES[group], ledger.show(table, base)))
-    ranked = studies.table(folder.parent, [folder.name], seeds)
+    ranked = search_quality.table(folder.parent, [folder.name], seeds)
     if len(ranked.frame):
         found.append(
             (ranked.caption, html.Html(html.table_text(paper.shown_columns(ranked), "file", base, listed=False)))

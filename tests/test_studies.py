@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from hbl_lib import effects, files, losses, manifest, perceptual, runs, stages, studies
+from hbl_lib import effects, files, losses, manifest, perceptual, runs, search_quality, stages, studies
 from hbl_lib.errors import KitError
 from hbl_lib.losses import FoundLoss, LossSpace
 from hbl_lib.manifest import STUDIES
@@ -78,10 +78,10 @@ def test_a_study_cut_off_goes_on_with_the_same_bytes(studied, finished_run, tmp_
 def test_figures_and_tables_are_made_of_what_was_written(studied):
     run, _ = studied
     for name in studies.BY_NAME:
-        assert "4 settings" in studies.plot(run.folder, name)[1]
-    assert "main run" in studies.signals(run.folder)[1]
-    assert studies.signal_table(run.folder).loc[0, "loss search"] == "main run"
-    table = studies.table(run.folder.parent, ["llie_lol"], ["0"])
+        assert "4 settings" in search_quality.plot(run.folder, name)[1]
+    assert "main run" in search_quality.signals(run.folder)[1]
+    assert search_quality.signal_table(run.folder).loc[0, "loss search"] == "main run"
+    table = search_quality.table(run.folder.parent, ["llie_lol"], ["0"])
     assert len(table.frame) == 5 and set(table.frame["file"]) == {
         f"llie_lol/{STUDIES}/{name}/metrics.json" for name in studies.BY_NAME
     }

@@ -1,0 +1,104 @@
+"""What the studies found, shown: rank correlations, figures, and how long the signal of the classifier lasted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from . import figures, files, manifest, paper, variants
+from .manifest import STUDIES
+from .search import SATURATED
+from .studies import BY_NAME
+
+LABELS = {
+    "classifier_loss": "L_C of the classifier",
+    "supernet_loss": "L_Q under shared weights",
+    "supernet_psnr": "PSNR under shared weights (dB)",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+}
+
+
+def plot(folder: Path, name: str) -> tuple[Figure, str]:
+    """A study's figure and its alternative text."""
+    found = manifest.metrics(folder / STUDIES / name)
+    return figures.ranks(found["settings"], found["ranks"], _labels(found))
+
+
+def _labels(found: dict[str, Any]) -> dict[str, str]:
+    return LABELS | {"lpips": f"LPIPS ({found['lpips_of']})"}
+
+
+def _ranked(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """A study's rank correlations, a row each, with their keys."""
+    labels, rows = _labels(found), []
+    for pair, rank in found["ranks"].items():
+        signal, measure = pair.split(" against ")
+        row = {"signal": labels[signal], "quality": labels[measure], "rho": rank["rho"]}
+        rows.append(
+            row | {"rho from": rank["low"], "rho to": rank["high"], "settings": rank["count"], "key": f"ranks.{pair}"}
+        )
+    return rows
+
+
+def loss_searches(folder: Path) -> dict[str, Path]:
+    """The folders of a run's loss search, and of the variant's with the other classifier, where that has run."""
+    places = {"main run": folder, "classifier_plain": folder / variants.replica("classifier_plain")}
+    searches = {name: place / "02_loss_search" for name, place in places.items()}
+    return {name: place for name, place in searches.items() if (place / manifest.NAME).is_file()}
+
+
+def signals(folder: Path) -> tuple[Figure, str]:
+    """The upper-level loss of the loss searches over the steps, and the alternative text."""
+    paths = {name: place / "history.json" for name, place in loss_searches(folder).items()}
+    histories = {name: files.read_json(path) for name, path in paths.items() if path.is_file()}
+    return figures.signals(histories, SATURATED), f"Upper-level loss over the steps of: {', '.join(histories)}"
+
+
+def signal_table(folder: Path) -> pd.DataFrame:
+    """How long the classifier had something to say, and the weights found, a row for each loss search."""
+    rows = []
+    for name, place in loss_searches(folder).items():
+        found = manifest.metrics(place)
+        shares = {
+            f"{key.removesuffix('_share')} (share of steps)": found[key] for key in ("saturated_share", "faint_share")
+        }
+        weights = {term: 1 + moved for term, moved in found["moved"].items()}
+        rows.append({"loss search": name, "steps": found["upper_steps"], **shares, **weights})
+    return pd.DataFrame(rows)
+
+
+def measured(folder: Path, seeds: Sequence[str], name: str) -> list[dict[str, Any]]:
+    """A study's metrics for every seed of the run in `folder`; empty where any has not run."""
+    places = [replica / STUDIES / name for replica in paper.replicas(folder, seeds)]
+    done = all((place / manifest.NAME).is_file() for place in places)
+    return [manifest.metrics(place) for place in places] if done else []
+
+
+def rank_table(folder: Path, names: Sequence[str]) -> pd.DataFrame:
+    """The rank correlations of a run's studies `names`, for readers."""
+    frame = pd.DataFrame([row for name in names for row in _ranked(manifest.metrics(folder / STUDIES / name))])
+    return paper.shown_columns(paper.Table(frame, ""))
+
+
+def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> paper.Table:
+    """Every rank correlation of the tasks in results/PROFILE, a row for each seed."""
+    rows = []
+    for folder in (profile_folder / task for task in tasks):
+        for name in BY_NAME:
+            places = [replica / STUDIES / name / "metrics.json" for replica in paper.replicas(folder, seeds)]
+            for run, path in zip(measured(folder, seeds, name), places, strict=False):
+                head = {"task": paper.name_of(paper.task_of(folder)), "seed": str(run["seed"])}
+                facts = {"steps": run["steps"], "file": str(path.relative_to(profile_folder))}
+                rows += [head | row | facts for row in _ranked(run)]
+    notes = (
+        "Spearman's rho, signed so that 1 is full agreement on what is better, with a 95 % interval (Fisher's z, "
+        "standard error by Bonett and Wright). Each setting is trained once, for `steps` steps, from the same initial "
+        "weights and on the same crops; all is measured on validation pictures. LPIPS stands on the features named.",
+    )
+    return paper.Table(pd.DataFrame(rows), "Do the searches' signals rank as quality does?", notes)
