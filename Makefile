@@ -53,9 +53,10 @@ tables: $(READY)  ## write tables and figures anew from what runs left (PROFILE=
 test: $(READY)  ## run the tests
 	@$(PYTHON) -m pytest
 
-soak: $(READY)  ## run the tests that take long: kills, rubbish, and load, many times over
+soak: $(READY)  ## run the tests that take long: kills, rubbish, load and browsers
 	@$(PYTHON) -m pytest -m soak -n 0 -s
 	@$(PYTHON) -m pytest tests/test_fuzz.py -n 0 --hypothesis-profile=soak
+	@$(PYTHON) -m pytest tests/test_browser.py -n 0 -m "soak or not soak"
 
 bench: $(READY)  ## measure speed and memory against plain references (ten minutes; alone on the machine), into RESULTS
 	@$(PYTHON) -m benchmarks --out "$$HBL_RUN_RESULTS/bench"
