@@ -1,4 +1,4 @@
-"""python -m benchmarks [--out FOLDER]: measure everything, write bench.json, in at most ten minutes on two cores."""
+"""python -m benchmarks [--out FOLDER] [--only PARTS]: measure, write bench.json; ten minutes on two cores."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import functools
 import json
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hbl_lib import config, files
+from hbl_lib import config, files, manifest, plan, runs, stages
 from hbl_lib.baselines.mbllen import MBLLEN
 from hbl_lib.baselines.unet import UNet
 from hbl_lib.progress import say
 
-from . import cases, measure, restorers
+from . import cases, changes, measure, restorers
 from .cases import SIDES
+from .changes import Change
 from .published import PlainRestorer
 
 SIZE = 256
@@ -36,53 +38,73 @@ TARGETS = {
     "hypergradient_error": 1e-4,
     "restorer_vs_convolutions": 1.35,
     "restorer_vs_plain": 0.7,
+    "folded_output_difference": 1e-5,
     "loader_share": 0.05,
     "restore_12mp_memory_mb": 2000.0,
     "restore_12mp_memory_mb_16_bits_alpha": 2000.0,
 }
+WITHIN = 0.15  # of what a plan says
 Entry = dict[str, Any]
 
 
 def entry(name: str, ours: float, reference: float | None, unit: str, of_value: bool = False, **more: Any) -> Entry:
     """An entry of bench.json; `of_value`: the target is of ours itself, not of its ratio to the reference."""
     ratio = ours / reference if reference else None
-    target = TARGETS.get(name, TARGETS.get("loader_share") if name.startswith("loader_share_") else None)
+    group = next((known for known in ("loader_share", "folded_output_difference") if name.startswith(known)), name)
+    target = TARGETS.get(group)
     met = None if target is None else bool((ours if of_value else ratio) <= target)
+    if "within" in more:  # of what happened
+        met = bool(abs(ratio - 1) <= more["within"])
     found = {"name": name, "ours": ours, "reference": reference, "ratio": ratio, "unit": unit, "target": target}
     found |= {"of_value": of_value, "met": met, **more, "machine": measure.machine()}
     compared = "" if ratio is None else f", reference {reference:.4g}, ratio {ratio:.3f}"
-    wanted = "" if target is None else f" (at most {target:.3g}: {'met' if met else 'missed'})"
+    wanted = "" if met is None else f" ({'met' if met else 'missed'})"
     say(f"{name}: {ours:.4g} {unit}{compared}{wanted}")
     return found
 
 
 def iterations() -> list[Entry]:
     """Time of the searches' iterations."""
-    took = measure.in_turn({side: cases.loss_search(side, SIZE, False) for side in (*SIDES, "frozen")})
-    found = [
-        entry(f"loss_search_iteration_time{suffix}", took["ours"], took[side], "s")
-        for side, suffix in (("reference", ""), ("frozen", "_alpha_frozen"))
-    ]
-    took = measure.in_turn({side: cases.loss_search(side, SIZE, True) for side in SIDES})
-    found.append(entry("loss_search_iteration_time_perceptual", took["ours"], took["reference"], "s"))
-    took = measure.in_turn({side: cases.architecture_search(side, SIZE) for side in (*SIDES, "pruned")})
-    for side, suffix in (("reference", ""), ("pruned", "_pruned")):
-        found.append(entry(f"architecture_search_iteration_time{suffix}", took["ours"], took[side], "s"))
-    return found
+    found = []
+    for suffix, perceptual in (("", False), ("_perceptual", True)):
+        took = measure.in_turn({side: cases.loss_search(side, SIZE, perceptual) for side in SIDES})
+        found.append(entry(f"loss_search_iteration_time{suffix}", took["ours"], took["reference"], "s"))
+    took = measure.in_turn({side: cases.architecture_search(side, SIZE) for side in SIDES})
+    return [*found, entry("architecture_search_iteration_time", took["ours"], took["reference"], "s")]
+
+
+MEMORY = (
+    ("loss_search", SIZE, ""),
+    ("loss_search_perceptual", SIZE, "_perceptual"),
+    ("loss_search", 400, "_400"),
+)
 
 
 def memory() -> list[Entry]:
     """Memory of the searches' iterations, each side in a fresh process."""
     found = []
-    for case, size, suffix in (
-        ("loss_search", SIZE, ""),
-        ("loss_search_perceptual", SIZE, "_perceptual"),
-        ("loss_search", 400, "_400"),
-    ):
+    for case, size, suffix in MEMORY:
         took = {side: measure.fresh(case, side, size)["memory_mb"] for side in SIDES}
         found.append(entry(f"loss_search_iteration_memory{suffix}", took["ours"], took["reference"], "MB"))
-    ours, frozen = (measure.fresh("loss_search", side, SIZE)["memory_mb"] for side in ("ours", "frozen"))
-    return [*found, entry("loss_search_iteration_memory_alpha_frozen", ours, frozen, "MB")]
+    return found
+
+
+def frugal() -> list[Entry]:
+    """The searches against references without what nothing uses: maps for a frozen alpha, gradients of the other level.
+
+    And a panorama of 12 megapixels.
+    """
+    found = []
+    for suffix, perceptual in (("", False), ("_perceptual", True)):
+        took = measure.in_turn({side: cases.loss_search(side, SIZE, perceptual) for side in ("ours", "frozen")})
+        found.append(entry(f"loss_search_iteration_time{suffix}_alpha_frozen", took["ours"], took["frozen"], "s"))
+    took = measure.in_turn({side: cases.architecture_search(side, SIZE) for side in ("ours", "pruned")})
+    found.append(entry("architecture_search_iteration_time_pruned", took["ours"], took["pruned"], "s"))
+    for case, size, suffix in MEMORY:
+        took = {side: measure.fresh(case, side, size)["memory_mb"] for side in ("ours", "frozen")}
+        found.append(entry(f"loss_search_iteration_memory{suffix}_alpha_frozen", took["ours"], took["frozen"], "MB"))
+    panorama = cases.restore_large("ours", height=800, width=15000)
+    return [*found, entry("restore_12mp_memory_mb_panorama", panorama, None, "MB", True)]
 
 
 def hypergradient() -> list[Entry]:
@@ -112,7 +134,19 @@ def restorer() -> list[Entry]:
     took = measure.in_turn(sides)
     took["convolutions"] = convolutions.total(took)
     names = ("convolutions", "plain", "not_folded", "mbllen", "unet")
-    return [entry(f"restorer_vs_{name}", took["ours"], took[name], "s") for name in names]
+    found = [entry(f"restorer_vs_{name}", took["ours"], took[name], "s") for name in names]
+    found[0]["layers"] = convolutions.layers(took)
+    return found
+
+
+def folded() -> list[Entry]:
+    """How far the folded network's output is from the network's, in float32, beside what float32 does to the latter."""
+    found = []
+    for task in ("llie_lol", "llie_mit", "sihr", "uie"):
+        both = [restorers.folded_difference(task, seed) for seed in SEEDS]
+        ours, own = (statistics.median(values) for values in zip(*both, strict=True))
+        found.append(entry(f"folded_output_difference_{task}", ours, own, "of the range", True, seeds=both))
+    return found
 
 
 def loader() -> list[Entry]:
@@ -140,38 +174,63 @@ def large() -> list[Entry]:
 
 
 def scaling() -> list[Entry]:
-    """Time and memory against the picture's size, and time against the number of candidates."""
+    """Time and memory against the picture's size and the number of candidates, each side in a fresh process."""
     found = []
-    for size in (128, SIZE, 400, 512):
-        took = {side: measure.fresh("loss_search", side, size) for side in SIDES}
-        for key, unit in (("seconds", "s"), ("memory_mb", "MB")):
-            values = (took[side][key] for side in SIDES)
-            found.append(entry(f"scaling_size_{key}_{size}", *values, unit, x=size))
-    for count in range(2, 10):  # identity alone has no weights
-        took = measure.in_turn({side: cases.mixed_layer(side, count) for side in SIDES})
-        found.append(entry(f"scaling_operations_seconds_{count}", took["ours"], took["reference"], "s", x=count))
+    for kind, case, counts in (
+        ("size", "loss_search", (128, SIZE, 400, 512)),
+        ("operations", "operations", (2, 4, 6, 9)),
+    ):
+        for count in counts:
+            took = {side: measure.fresh(case, side, count) for side in SIDES}
+            for key, unit in (("seconds", "s"), ("memory_mb", "MB")):
+                values = (took[side][key] for side in SIDES)
+                found.append(entry(f"scaling_{kind}_{key}_{count}", *values, unit, x=count))
     return found
 
 
-def changes() -> list[Entry]:
-    """What each change of the loss search and the folded network gains: ours against ours with that one taken back."""
-    with torch.no_grad():
-        picture = torch.rand(1, 3, *PICTURE, device=measure.device())
-        took = measure.in_turn(restorers.without_one_fold(picture))
-    found = [
-        entry(f"change_{name.replace(' ', '_')}_restorer", took["ours"], took[name], "s")
-        for name in took.keys() - {"ours"}
-    ]
+def gain(change: Change, where: str, ours: float, without: float, unit: str = "s") -> Entry:
+    """What a change gains in a place: ours, and ours without it."""
+    name = f"change_{'_'.join(change.title.split())}_{'_'.join(where.split())}"
+    return entry(
+        name, ours, without, unit, change=change.title, where=where, predicted=change.predicted, why=change.why
+    )
+
+
+def gains() -> list[Entry]:
+    """What each change of the loss search, the folded network and the rest gains."""
+    found = []
     for size, perceptual in ((64, False), (SIZE, False), (128, True)):
-        took = measure.in_turn(cases.without_one_change(size, perceptual), repeats=5)
-        terms = "_perceptual" if perceptual else ""
-        for name in took.keys() - {"ours"}:
-            named = f"change_{name.replace(' ', '_')}_{size}{terms}"
-            found.append(entry(named, took["ours"], took[name], "s"))
-    threads = [[cases.two_notebooks(count) for count in (1, 2)] for _ in range(3)]
-    found.append(entry("change_one_notebook_a_core", *map(statistics.median, zip(*threads, strict=True)), "s"))
+        took = measure.in_turn(changes.loss_search(size, perceptual))
+        where = f"{size} pixels{', perceptual terms' if perceptual else ''}"
+        found += [gain(changes.SEARCH[name], where, took["ours"], took[name]) for name in took if name != "ours"]
+    with torch.no_grad():
+        took = measure.in_turn(restorers.without_one_fold(torch.rand(1, 3, *PICTURE, device=measure.device())))
+    found += [gain(change, "400x600", took["ours"], took[name]) for name, change in changes.RESTORER.items()]
+    rounds = [[changes.two_notebooks(threads) for threads in (1, 2)] for _ in range(measure.REPEATS)]
+    found.append(gain(changes.CORES, "two loss searches", *map(statistics.median, zip(*rounds, strict=True))))
     large = [cases.restore_large(side, height=6000) for side in SIDES]
-    return [*found, entry("change_strips_at_24_megapixels", *large, "MB")]
+    return [*found, gain(changes.STRIPS, "24 megapixels", *large, "MB")]
+
+
+SLICES = {"01_classifier": 90, "02_loss_search": 48, "03_architecture_search": 16, "04_retrain": 480}  # steps
+
+
+def slices() -> list[Entry]:
+    """What `plan` says of the profile paper, against slices of it; features untrained, in full width."""
+    settings = ["perceptual.download=false", "perceptual.untrained=true"]
+    sections = {stage: stage.partition("_")[2] for stage in SLICES}
+    cut = [f"{sections[stage]}.steps={steps}" for stage, steps in SLICES.items()]
+    given = ("paper", "llie_lol")
+    said = {cost.stage: cost.seconds for cost in plan.plan(*given, overrides=",".join([*settings, *cut]))}
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        run = runs.open_run(*given, results=folder, overrides=",".join([*settings, *cut]))
+        for stage in ("00_data", *SLICES):
+            stages.BY_NAME[stage](run)
+        for stage, steps in SLICES.items():
+            taken = manifest.read(run.folder / stage / manifest.NAME)["seconds"]
+            found.append(entry(f"plan_{stage}_{steps}_steps", said[stage], taken, "s", within=WITHIN))
+    return found
 
 
 def one(case: str, side: str, size: int) -> None:
@@ -186,13 +245,15 @@ def main() -> int:
     parser.add_argument(
         "--only",
         default="",
-        help="parts to measure; what else bench.json holds stays: iterations memory hypergradient restorer loader "
-        "large scaling, or changes",
+        help="parts to measure; what else bench.json holds stays: iterations memory hypergradient restorer folded "
+        "loader large scaling, or frugal gains slices",
     )
     arguments = parser.parse_args()
-    parts = {part.__name__: part for part in (iterations, memory, hypergradient, restorer, loader, large, scaling)}
+    parts = {
+        part.__name__: part for part in (iterations, memory, hypergradient, restorer, folded, loader, large, scaling)
+    }
     chosen = arguments.only.split() or list(parts)
-    parts["changes"] = changes  # when asked for: it takes minutes
+    parts |= {part.__name__: part for part in (frugal, gains, slices)}  # when asked for: they take long
     if unknown := [name for name in chosen if name not in parts]:
         parser.error(f"--only {unknown[0]}: no such part; there are: {', '.join(parts)}")
     path, began = arguments.out / "bench.json", time.monotonic()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import functools
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,16 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hbl_lib import bilevel, config, images, modes, perceptual, training
+from hbl_lib import bilevel, config, images, modes, perceptual, supernet, training
 from hbl_lib.classifier import Classifier, upper_loss
 from hbl_lib.data import Crops, Pictures
 from hbl_lib.losses import PIXEL_TERMS, FoundLoss, LossSpace
-from hbl_lib.operations import HNU_OPERATIONS
+from hbl_lib.operations import FCM_OPERATIONS, HNU_OPERATIONS
 from hbl_lib.pairs import Pair
 from hbl_lib.parameters import LossSearchParams
 from hbl_lib.perceptual import IMAGENET_MEAN, IMAGENET_STD, Trunk
 from hbl_lib.search import ArchitectureSearch, LossSearch
-from hbl_lib.supernet import MixedOperation, Supernet
+from hbl_lib.supernet import Supernet
 
 from . import measure, published, restorers
 from .measure import device
@@ -60,7 +58,7 @@ def crops(size: int, name: str, batch: int = 1) -> Crops:
 class PixelSpace(nn.Module):
     """The loss space without its perceptual terms."""
 
-    weighed, groups, references = PIXEL_TERMS, (), ()
+    weighed, groups, clear_features = PIXEL_TERMS, (), ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,73 +91,17 @@ def loss_search(side: str, size: int, perceptual_terms: bool) -> Step:
     judge = Classifier("resnet50").eval().requires_grad_(False).to(device())
     if side == "ours":
         search = LossSearch(search_params(), Supernet().to(device()), space, judge, train, held_out)
-        return lambda: search.step(_next(search))
+        return lambda: search.step(next_index(search))
     values = published.all_values(space.trunk, space.lpips) if perceptual_terms else published.pixel_values
     count = len(space.names) if perceptual_terms else len(PIXEL_TERMS)
     network = published.supernet().to(device())
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not (side == "frozen" and name.endswith(".alpha")))
     scheme = published.LossSearch(network, values, count, judge, RATE)
-    return lambda: scheme.step(*_pair(train, scheme), held_out.at(_next(scheme))[0].to(device()))
+    return lambda: scheme.step(*_pair(train, scheme), held_out.at(next_index(scheme))[0].to(device()))
 
 
-def without_one_change(size: int, perceptual_terms: bool) -> dict[str, Step]:
-    """The kit's loss search iteration, and the same with one of its changes taken back."""
-    train, held_out = crops(size, "train"), crops(size, "held out")
-    space = whole_space() if perceptual_terms else PixelSpace()
-    torch.manual_seed(0)
-    judge = Classifier("resnet50").eval().requires_grad_(False).to(device())
-
-    def search(mixing: str = "kernel", hypergradient: str = "exact") -> LossSearch:
-        params = search_params().model_copy(update={"hypergradient": hypergradient})
-        torch.manual_seed(1)
-        return LossSearch(params, Supernet(mixing).to(device()), space, judge, train, held_out)
-
-    variants = {"ours": search(), "feature mixing": search("feature")}
-    variants["finite difference"] = search(hypergradient="finite_difference")
-    variants["kernels layer by layer"] = search()
-    variants["kernels layer by layer"].network.alike = {}
-    variants["classifier not folded"] = search()
-    variants["classifier not folded"].judge = judge
-    steps: dict[str, Step] = {name: functools.partial(_step, found) for name, found in variants.items()}
-    steps["weight step by itself"] = functools.partial(_by_itself, variants["ours"])
-    steps["model rebuilt"] = functools.partial(_rebuilding, variants["ours"])
-    if perceptual_terms:
-        steps["clear features anew"] = functools.partial(_forgetting, variants["ours"], space)
-    return steps
-
-
-def _step(search: LossSearch) -> None:
-    search.step(_next(search))
-
-
-def _by_itself(search: LossSearch) -> None:
-    """A step whose weight step computes the lower level's gradient anew."""
-
-    def exact(values: bilevel.Values, beta: Tensor, upper: bilevel.Upper, weights: bilevel.Weights, rate: float):
-        found = bilevel.exact(values, beta, upper, weights, rate)
-        return dataclasses.replace(found, lower=bilevel.without_upper(values, beta, weights).lower)
-
-    with mock.patch.dict(bilevel.METHODS, exact=exact):
-        _step(search)
-
-
-def _rebuilding(search: LossSearch) -> None:
-    """A step that makes a copy of the supernet, as the look-ahead of DARTS does."""
-    copy.deepcopy(search.network)
-    _step(search)
-
-
-def _forgetting(search: LossSearch, space: LossSpace) -> None:
-    """A step that keeps no features of clear pictures."""
-    for references in space.references:
-        references.keeps = False
-    _step(search)
-    for references in space.references:
-        references.keeps = True
-
-
-def _next(owner: object) -> int:
+def next_index(owner: object) -> int:
     """Counts the calls of an owner: the index of its next step."""
     owner.taken = getattr(owner, "taken", -1) + 1  # type: ignore[attr-defined]
     return owner.taken  # type: ignore[attr-defined]
@@ -181,13 +123,13 @@ def architecture_search(side: str, size: int) -> Step:
         params = params.model_copy(update={"epochs": None, "steps": 1000})
         found = FoundLoss.equal(space.trunk)
         search = ArchitectureSearch(params, Supernet().to(device()), space, found, train, held_out)
-        return lambda: search.step(_next(search))
+        return lambda: search.step(next_index(search))
     beta = torch.ones(len(PIXEL_TERMS), device=device())
     scheme = published.ArchitectureSearch(published.supernet().to(device()), published.pixel_values, beta, RATE)
     scheme.prunes = side == "pruned"
 
     def step() -> None:
-        index = _next(scheme)
+        index = next_index(scheme)
         scheme.step(*([x.to(device()) for x in shown.at(index)] for shown in (train, held_out)))
 
     return step
@@ -250,43 +192,25 @@ def loader_steps(profile: str, clock: Callable[[], float]) -> dict[str, tuple[St
         retraining, restorers.lol_restorer(), space, FoundLoss.equal(space.trunk), shown, pictures()
     )
     return {
-        "classifier": (lambda: judge.step(_next(judge)), both),
-        "retrain": (lambda: restorer.step(_next(restorer)), shown),
+        "classifier": (lambda: judge.step(next_index(judge)), both),
+        "retrain": (lambda: restorer.step(next_index(restorer)), shown),
     }
-
-
-STEPS_OF = """
-import sys, torch
-torch.set_num_threads(int(sys.argv[1]))
-from benchmarks import cases, measure
-step = cases.loss_search("ours", 64, False)
-step()
-print(measure.seconds(lambda: [step() for _ in range(60)]))
-"""
-
-
-def two_notebooks(threads: int) -> float:
-    """Seconds of two loss searches of 60 steps on quick's crops: on one core each, or in turn on two."""
-    took = measure.at_once(2 if threads == 1 else 1, STEPS_OF, str(threads))
-    return max(map(float, took)) * (1 if threads == 1 else 2)
 
 
 PEAK_OF = """
 import sys
-from pathlib import Path
-from hbl_lib import strips
+from hbl_lib import memory, strips
 from hbl_lib.__main__ import main
 if sys.argv[1] == "reference":
     strips.is_large = lambda degraded: False
 if main(sys.argv[2:]):
     sys.exit(1)
-status = Path("/proc/self/status").read_text()
-print(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024 / 1e6)
+print(memory.resident("VmHWM"))
 """
 
 
-def restore_large(side: str, channels: int = 3, height: int = 3000) -> float:
-    """Peak MB of the process in which `restore` works on a picture 4000 wide; the reference: whole.
+def restore_large(side: str, channels: int = 3, height: int = 3000, width: int = 4000) -> float:
+    """Peak MB of the process in which `restore` works on a picture; the reference: whole.
 
     `channels`: 3 of 8 bits, or 4 of 16, with transparency.
     """
@@ -294,23 +218,28 @@ def restore_large(side: str, channels: int = 3, height: int = 3000) -> float:
         checkpoint, picture = Path(folder) / "restorer.safetensors", Path(folder) / "large.png"
         restorers.lol_restorer().save(checkpoint)
         tile = np.random.default_rng(0).random((100, 100, channels), np.float32)
-        values = np.tile(tile, (height // 100, 40, 1))  # noise alone would take long to be packed
+        values = np.tile(tile, (height // 100, width // 100, 1))  # noise alone would take long to be packed
         alpha, bits = (None, 8) if channels == 3 else (values[..., 3], 16)
         modes.write(picture, modes.Picture(values[..., :3], alpha, bits=bits))
         words = ["restore", "--checkpoint", str(checkpoint), "--out", f"{folder}/out", str(picture)]
         return float(measure.script(PEAK_OF, side, *words).splitlines()[-1])
 
 
-def mixed_layer(side: str, count: int, size: int = 64) -> Step:
-    """Forward and backward through one layer of 32 channels with the first `count` candidates."""
-    names = HNU_OPERATIONS[:count]
+def operations(side: str, count: int) -> Step:
+    """Forward and backward through a supernet with the first `count` candidates (of FCMs at most four), at 128x128."""
     torch.manual_seed(0)
-    layer = MixedOperation(names, 32, 32) if side == "ours" else published.MixedFeatures(names, 32, 32)
-    layer, x = layer.to(device()), torch.rand(1, 32, size, size, device=device(), requires_grad=True)
-    return lambda: layer(x).sum().backward()
+    names = {"hnu": HNU_OPERATIONS[:count], "encoder": FCM_OPERATIONS[:count], "decoder": FCM_OPERATIONS[:count]}
+    if side == "ours":
+        with mock.patch.object(supernet, "candidates", lambda part, *_: names[part]):
+            network: nn.Module = Supernet()
+    else:
+        network = published.supernet(names)
+    network, picture = network.to(device()), torch.rand(1, 3, 128, 128, device=device())
+    return lambda: network(picture).mean().backward()
 
 
 FRESH: dict[str, Callable[[str, int], Step]] = {
+    "operations": operations,
     "loss_search": functools.partial(loss_search, perceptual_terms=False),
     "loss_search_perceptual": functools.partial(loss_search, perceptual_terms=True),
 }

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import torch
 
+from hbl_lib import memory
+
 ROOT = Path(__file__).parent.parent
 REPEATS = 7
 
@@ -58,14 +60,6 @@ def in_turn(sides: Mapping[str, Callable[[], object]], repeats: int = REPEATS, w
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def resident(key: str) -> float:
-    """VmRSS or VmHWM (the peak) of this process, in MB of 10^6 bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError(f"no {key} in /proc/self/status")
-
-
 def _give_back() -> None:
     """Return what was freed to the system: memory that construction left over would be used anew without counting."""
     gc.collect()
@@ -81,10 +75,10 @@ def peak(work: Callable[[], object]) -> float:
         work()
         return (torch.cuda.max_memory_allocated() - before) / 1e6
     _give_back()
-    before = resident("VmRSS")
+    before = memory.resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     work()
-    return resident("VmHWM") - before
+    return memory.resident("VmHWM") - before
 
 
 def at_once(count: int, source: str, *words: str) -> list[str]:

@@ -9,7 +9,7 @@ step computes its gradient anew. Features of the clear picture are computed at e
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -39,11 +39,14 @@ class MixedFeatures(nn.Module):
         return sum(w * op(x) for w, op in zip(F.softmax(self.alpha, 0), self.candidates, strict=True))
 
 
-def supernet() -> Network:
+CANDIDATES = {"encoder": FCM_OPERATIONS, "hnu": HNU_OPERATIONS, "decoder": FCM_OPERATIONS}
+
+
+def supernet(candidates: Mapping[str, tuple[str, ...]] = CANDIDATES) -> Network:
     """The published supernet."""
 
     def layer(part: str, _unit: int, _layer: int, in_channels: int, out_channels: int) -> nn.Module:
-        return MixedFeatures(HNU_OPERATIONS if part == "hnu" else FCM_OPERATIONS, in_channels, out_channels)
+        return MixedFeatures(candidates[part], in_channels, out_channels)
 
     return Network(layer)
 

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from unittest import mock
 
 import torch
+from skimage import data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hbl_lib import deploy
+from hbl_lib import deploy, images
 from hbl_lib.genotype import Genotype
 from hbl_lib.network import Network
 from hbl_lib.operations import Convolution, Dense
@@ -26,6 +27,20 @@ Step = Callable[[], object]
 def lol_restorer() -> Restorer:
     torch.manual_seed(0)
     return Restorer(Genotype.published("llie_lol")).to(device())
+
+
+@torch.no_grad()
+def folded_difference(task: str, seed: int) -> tuple[float, float]:
+    """Largest difference of a published network, drawn anew, on a photograph in float32: folded from as it is.
+
+    And the second from what it gives in float64: its own rounding.
+    """
+    torch.manual_seed(seed)
+    network = Restorer(Genotype.published(task)).to(device())
+    picture = images.to_tensor(data.chelsea()).to(device())
+    single = network(picture)
+    apart = (network.deploy()(picture) - single).abs().max().item()
+    return apart, (network.double()(picture.double()) - single).abs().max().item()
 
 
 def without_one_fold(picture: Tensor) -> dict[str, Step]:
@@ -108,3 +123,14 @@ class Convolutions:
         """Their summed time, each in its better format."""
         forms = (torch.contiguous_format, torch.channels_last)
         return sum(n * min(seconds[key, form] for form in forms) for key, n in self.counts.items())
+
+    def layers(self, seconds: dict) -> list[dict[str, object]]:
+        """Each of them: what goes in, its kernel, how often it is called, and the ratio of channels-last to default."""
+        found = []
+        for key, count in self.counts.items():
+            default, last = (seconds[key, form] for form in (torch.contiguous_format, torch.channels_last))
+            name, seen, kernel, *_ = key
+            found.append(
+                {"call": name, "input": seen, "kernel": kernel, "count": count, "channels_last": last / default}
+            )
+        return found

@@ -230,7 +230,7 @@ def parser() -> argparse.ArgumentParser:
     stage.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
     stage.add_argument("--seed", type=int, default=0, help="of initial weights, crops and samples (default: 0)")
     stage.add_argument("--replica", default="", help="a run beside the task's first: the subfolder it writes to")
-    stage.add_argument("--member", default="", help="of an ablation: which of its members to train and judge")
+    stage.add_argument("--member", default="", help="of an ablation or the studies: which one to run")
     stage.add_argument("--methods", default="", help="for 05_evaluate: 'name=folder ...', restored pictures to score")
     stage.set_defaults(act=_stage)
     notebook = commands.add_parser("notebook", help="run a notebook by papermill")

@@ -1,7 +1,7 @@
 """The members of the ablations: Figure 6 (losses) and Table 5 (architectures), each a stage of its own.
 
 A member is a network, a loss and, for HBL's network, an architecture; it is trained like every other member and judged
-on the same test pictures. Where the main run trains no longer than the members, its restorer is the member "ours".
+on the same test pictures. Where the main run trains as the members do, its restorer is the member "ours".
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any, Literal
 from pydantic import model_validator
 from torch import nn
 
-from . import evaluation, files, inference, manifest, perceptual, random_search, search, stages, training
+from . import evaluation, files, inference, inputs, manifest, perceptual, random_search, search, stages, training
 from .baselines.mbllen import MBLLEN, MBLLENSpace
 from .baselines.unet import UNet
-from .classifier import Classifier
 from .config import PARAMS, checked
 from .errors import KitError, nearest
 from .genotype import Genotype
 from .losses import FoundLoss, Space, published_weights
 from .manifest import ABLATIONS
-from .network import parameter_count
+from .network import macs, parameter_count
 from .parameters import Section
 from .restorer import Restorer
-from .runs import Run, Stage, seed_everything
+from .runs import Run, Stage
+from .seeding import seed_everything
 
 CALIBRATION_CROPS = 8
 
@@ -119,13 +119,13 @@ def run_member(run: Run, ablation: str, name: str) -> Path:
             network, facts = _main_run(stage)
         else:
             network, facts = _trained(stage, chosen, space)
-        test = stages.pictures(stage, "test")
+        test = inputs.pictures(stage, "test")
         deployed = network.deploy() if isinstance(network, Restorer) else network
         methods = {"restored": lambda _, degraded: inference.restore(deployed, degraded)}
         judged = evaluation.judge(stage, test, methods)
         facts |= {"label": chosen.label, "network": chosen.network, "loss": chosen.loss}
         facts |= {"architecture": chosen.architecture, "parameters": parameter_count(network)}
-        facts["macs"] = evaluation.macs(network)
+        facts["macs"] = macs(network)
         stages.write_metrics(stage, len(test), facts | evaluation.summary(test, judged, methods))
         for loop in ("search", "train"):
             stage.part(loop).ended()
@@ -143,17 +143,17 @@ def _main_run(stage: Stage) -> tuple[nn.Module, dict[str, Any]]:
 def _trained(stage: Stage, chosen: Member, space: Space) -> tuple[nn.Module, dict[str, Any]]:
     found, genotype, facts = _loss_and_architecture(stage, chosen, space)
     params = stage.run.params.ablation.of(stage.run.params.retrain)
-    crops = stages.retraining_crops(stage, params)
+    crops = inputs.retraining_crops(stage, params)
     network = _network(stage, chosen, genotype)
     if isinstance(space, MBLLENSpace):
         facts["divided_by"] = dict(zip(space.weighed, space.scales.tolist(), strict=True))
     else:
         found.write(stage.output("loss.yaml"))
     part = stage.part("train")
-    validation = stages.pictures(stage, "validation")
+    validation = inputs.pictures(stage, "validation")
     best, history = training.RestorerTraining(params, network, space, found, crops, validation).run(part)
     files.write_json(stage.output("train/history.json"), history)
-    stage.facts["clear_features"] = perceptual.reuse(space.references)
+    stage.facts["clear_features"] = perceptual.reuse(space.clear_features)
     facts |= {"steps": len(history), "crop": params.crop, "weights": found.weights}
     return network, facts | {"validation_psnr": best.psnr, "best_step": best.step + 1}
 
@@ -165,7 +165,7 @@ def _network(stage: Stage, chosen: Member, genotype: Genotype | None) -> nn.Modu
     if genotype:
         network = Restorer(genotype, run.params.network.combine)
     else:
-        network = stages.supernet(run) if chosen.network == "supernet" else BASELINES[chosen.network]()
+        network = inputs.supernet(run) if chosen.network == "supernet" else BASELINES[chosen.network]()
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not name.endswith(".alpha"))  # the supernet's mixture stays as drawn: nearly equal
     return network.to(run.device)
@@ -173,11 +173,11 @@ def _network(stage: Stage, chosen: Member, genotype: Genotype | None) -> nn.Modu
 
 def _space(stage: Stage, chosen: Member) -> Space:
     """The space of the member's loss; MBLLEN's is divided by its values under the network as drawn."""
-    space = stages.recorded_space(stage)
+    space = inputs.recorded_space(stage)
     if chosen.network != "mbllen":
         return space
     own = MBLLENSpace(space.trunk).to(stage.run.device)
-    crops = stages.crops(stage, "loss_search", stage.run.params.loss_search.crop, ("train",))
+    crops = inputs.crops(stage, "loss_search", stage.run.params.loss_search.crop, ("train",))
     pairs = ([x.to(stage.run.device) for x in crops.at(step)] for step in range(CALIBRATION_CROPS))
     own.calibrate(_network(stage, chosen, None), pairs)
     return own
@@ -198,13 +198,13 @@ def _loss_and_architecture(
     elif chosen.loss == "published":
         found = FoundLoss.published(task, space.trunk, stage.run.params.loss_space.published_layers)
     else:
-        found = stages.found_loss(stage)
+        found = inputs.found_loss(stage)
     if chosen.architecture == "random":
         genotype, tried = random_search.search(stage, space, found)
         facts["search"] = tried
         genotype.write(stage.output("genotype.yaml"))
     elif chosen.architecture == "found":
-        genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
+        genotype = inputs.found_genotype(stage)
     elif chosen.architecture == "published":
         genotype = Genotype.published(task)
     elif chosen.network == "hbl" and genotype is None:
@@ -215,10 +215,10 @@ def _loss_and_architecture(
 def _searched(stage: Stage, chosen: Member, space: Space) -> tuple[FoundLoss, nn.Module, dict[str, Any]]:
     """A loss searched for the member's network; synchronous: the supernet's alphas along with it."""
     run, params = stage.run, stage.run.params.loss_search
-    judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
-    train, held_out = (stages.crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
+    judge = inputs.trained_classifier(stage)
+    train, held_out = inputs.both_levels(stage, "loss_search", params.crop)
     together = chosen.architecture == "synchronous"
-    network = stages.supernet(run) if together else _network(stage, chosen, None)
+    network = inputs.supernet(run) if together else _network(stage, chosen, None)
     part, rate = stage.part("search"), run.params.architecture_search.alpha_rate if together else None
     found, history = search.LossSearch(params, network, space, judge, train, held_out, rate).run(part)
     files.write_json(stage.output("search/history.json"), history)

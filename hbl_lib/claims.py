@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import ablations, effects, evaluation, findings, html, manifest, paper, tables
+from . import ablations, effects, evaluation, findings, manifest, markup, outcomes, paper, tables
 from .baselines import CLASSICAL
 from .effects import Effect
 from .errors import KitError
@@ -32,14 +32,14 @@ SOURCES = {
     METHODS: "Section 3.2, Tables 2 to 4",
     DOMINANT: "Section 4.4, Figure 7",
 }
-OURS = (f"{paper.ARCHITECTURES}/ours", "restored")
+OURS = (f"{outcomes.ARCHITECTURES}/ours", "restored")
 HEADINGS = {"psnr": "effect (dB)", "ssim": "effect (SSIM)"}
 NOTES = (
     "Effect: mean over scenes and seeds of the difference between the two, on the same test pictures (versions of one "
     "scene are averaged first), with a 95 % interval by bootstrap over scenes and seeds. p: Wilcoxon's signed ranks "
     "over scenes, of PSNR, adjusted for the number of comparisons (Benjamini and Hochberg).",
     "A claim replicates where PSNR and SSIM both are higher, interval and p (.05) agreeing; it does not where either "
-    f"is lower so. With fewer than {effects.MIN_PICTURES} scenes or {effects.MIN_SEEDS} seeds nothing is resolved. A "
+    f"is lower so. With fewer than {effects.MIN_SCENES} scenes or {effects.MIN_SEEDS} seeds nothing is resolved. A "
     "dominant loss replicates where it leads in every seed, and does not where it leads in none.",
 )
 COLUMNS = ["claim", "in the paper", "task", "against", "verdict", "published effect (dB)"]
@@ -70,27 +70,27 @@ def comparisons(task: TaskParams) -> list[Comparison]:
     """What the paper claims of a task's restored pictures, and runs can test."""
     on_lol = task.name == "llie_lol"
     table5 = paper.published("table5")["rows"] if on_lol else {}
-    losses, found = paper.LOSSES, []
+    losses, found = outcomes.LOSSES, []
     for label, worse in (("MBLLEN", "mbllen_default"), ("U-Net", "unet_default"), ("HBL", "ours_default")):
         better = OURS if label == "HBL" else (f"{losses}/{worse.replace('default', 'searched')}", "restored")
         worse = (f"{losses}/{worse}", "restored")
         found.append(Comparison(LOSS, f"{label}, equal weights", better, worse, {}, on_lol))
-    for name, member in ablations.members(paper.ARCHITECTURES, task.name).items():
+    for name, member in ablations.members(outcomes.ARCHITECTURES, task.name).items():
         if name in ("ours", "published"):
             continue
         claim = {"synchronous": STRATEGY, "random": DRAWN}.get(name, UNIFORM)
-        worse = (f"{paper.ARCHITECTURES}/{name}", "restored")
+        worse = (f"{outcomes.ARCHITECTURES}/{name}", "restored")
         known = _printed(table5, "Ours", member.label)
         found.append(Comparison(claim, member.label, OURS, worse, known, on_lol and claim != DRAWN))
-    printed, ours = paper.published_scores(task), (paper.EVALUATION, "restored")
+    printed, ours = paper.published_scores(task), (outcomes.EVALUATION, "restored")
     sides = {
         "MBLLEN": (OURS, f"{losses}/mbllen_default", "restored"),
         "U-Net": (OURS, f"{losses}/unet_default", "restored"),
     }
     for key, method in CLASSICAL.items():
         if method.made_for in ("any", task.degradation.replace("_", " ")):
-            sides[method.label] = (ours, paper.EVALUATION, key)
-    sides["colour matrix"] = (ours, paper.EVALUATION, "color_matrix")
+            sides[method.label] = (ours, outcomes.EVALUATION, key)
+    sides["colour matrix"] = (ours, outcomes.EVALUATION, "color_matrix")
     for label, (better, *worse) in sides.items():
         known = _printed(printed, task.published_row, label)
         found.append(Comparison(METHODS, label, better, tuple(worse), known, label in printed))
@@ -105,8 +105,7 @@ def untestable(task: TaskParams) -> list[str]:
 
 def _files(folder: Path, seeds: Sequence[str], one: Comparison) -> str:
     stages = dict.fromkeys(stage for stage, _ in (one.better, one.worse))
-    paths = [replica / stage / "metrics.json" for stage in stages for replica in paper.replicas(folder, seeds)]
-    return " ".join(str(path.relative_to(folder.parent)) for path in paths)
+    return " ".join(outcomes.files_of(folder, seeds, stage) for stage in stages)
 
 
 def _key(side: tuple[str, str]) -> str:
@@ -114,8 +113,8 @@ def _key(side: tuple[str, str]) -> str:
 
 
 def measured(folder: Path, seeds: Sequence[str], one: Comparison) -> dict[str, Effect]:
-    """{metric: effect of `better` over `worse`}; empty where either has not run."""
-    sides = [paper.measured(folder, seeds, stage) for stage, _ in (one.better, one.worse)]
+    """{metric: effect of `better` over `worse`}; empty where a member of either has not run."""
+    sides = [outcomes.measured(folder, seeds, stage) for stage, _ in (one.better, one.worse)]
     if not all(sides):
         return {}
     try:
@@ -145,8 +144,8 @@ def between(
 def _why(of: dict[str, Effect], directions: dict[str, int]) -> str:
     """What keeps a comparison from being resolved, or what decides it."""
     one = of["psnr"]
-    if one.pictures < effects.MIN_PICTURES or one.seeds < effects.MIN_SEEDS:
-        return f"{one.pictures} scenes and {one.seeds} seeds; {effects.MIN_PICTURES} and {effects.MIN_SEEDS} are needed"
+    if one.scenes < effects.MIN_SCENES or one.seeds < effects.MIN_SEEDS:
+        return f"{one.scenes} scenes and {one.seeds} seeds; {effects.MIN_SCENES} and {effects.MIN_SEEDS} are needed"
     words = {1: "higher", -1: "lower", 0: "open"}
     said = ", ".join(f"{metric.upper()} {words[direction]}" for metric, direction in directions.items())
     return f"{said}; the sign of the PSNR's in {one.agreeing} of {one.seeds} seeds"
@@ -154,7 +153,7 @@ def _why(of: dict[str, Effect], directions: dict[str, int]) -> str:
 
 def of_task(folder: Path, seeds: Sequence[str]) -> pd.DataFrame:
     """Every claim about a task, a row a comparison: published and measured effect, interval, p, verdict and files."""
-    task = paper.task_of(folder)
+    task = outcomes.task_of(folder)
     known = [(one, measured(folder, seeds, one)) for one in comparisons(task)]
     ps = {m: iter(effects.adjusted([of[m].p for _, of in known if of])) for m in HEADINGS}
     rows = []
@@ -170,7 +169,7 @@ def of_task(folder: Path, seeds: Sequence[str]) -> pd.DataFrame:
         directions = {metric: of[metric].direction(adjusted[metric]) for metric in HEADINGS}
         for metric, heading in HEADINGS.items():
             row |= {heading: of[metric].mean, f"{heading} from": of[metric].low, f"{heading} to": of[metric].high}
-        row |= {"p": adjusted["psnr"], "seeds": of["psnr"].seeds, "scenes": of["psnr"].pictures}
+        row |= {"p": adjusted["psnr"], "seeds": of["psnr"].seeds, "scenes": of["psnr"].scenes}
         row |= {"verdict": effects.verdict(**directions), "why": _why(of, directions)}
         rows.append(row | {"file": _files(folder, seeds, one), "key": f"{_key(one.better)} - {_key(one.worse)}"})
     why = "their weights are not here; METHODS= scores pictures that they restored"
@@ -179,7 +178,7 @@ def of_task(folder: Path, seeds: Sequence[str]) -> pd.DataFrame:
     rows += dominant(folder, seeds, task)
     frame = pd.DataFrame(rows)
     frame.insert(1, "in the paper", [SOURCES[claim] for claim in frame["claim"]])
-    frame.insert(2, "task", paper.name_of(task))
+    frame.insert(2, "task", outcomes.name_of(task))
     return frame[[column for column in COLUMNS if column in frame]]
 
 
@@ -190,13 +189,13 @@ def dominant(folder: Path, seeds: Sequence[str], task: TaskParams) -> list[dict[
         return []
     name = findings.TERMS_SHOWN[claimed]
     row: dict[str, Any] = {"claim": DOMINANT, "against": f"{name} has the largest share"}
-    folders = [replica / "02_loss_search" for replica in paper.replicas(folder, seeds)]
+    folders = [replica / "02_loss_search" for replica in outcomes.replicas(folder, seeds)]
     summaries = [manifest.metrics(place) for place in folders]
     if any(summary["search"] != "here" for summary in summaries):
         return [row | {"verdict": effects.NOT_TESTABLE, "why": "the search was skipped"}]
     found = [FoundLoss.read(manifest.require_as_written(place, "loss.yaml")) for place in folders]
     leads = [_lead(loss.weights, claimed) for loss in found]
-    row |= {"seeds": len(seeds), "file": " ".join(str((f / "loss.yaml").relative_to(folder.parent)) for f in folders)}
+    row |= {"seeds": len(seeds), "file": outcomes.files_of(folder, seeds, "02_loss_search", "loss.yaml")}
     row |= {"key": "weights", "why": f"lead of {name} by seed: {', '.join(f'{lead:+.4f}' for lead in leads)}"}
     if found[0].trunk != "vgg19":
         row["why"] += f"; the VGG term stands on the features '{found[0].trunk}'"
@@ -216,14 +215,14 @@ def _lead(weights: dict[str, float], term: str) -> float:
     return shares[term] - max(share for other, share in shares.items() if other != term)
 
 
-def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> paper.Table:
+def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> tables.Table:
     """All claims about the tasks in results/PROFILE, with verdicts, and how these are given."""
     frame = pd.concat([of_task(profile_folder / task, seeds) for task in tasks], ignore_index=True)
     frame = frame.astype({column: "Int64" for column in ("seeds", "scenes") if column in frame})
-    runs = [paper.measured(profile_folder / task, seeds) for task in tasks]
+    runs = [outcomes.measured(profile_folder / task, seeds) for task in tasks]
     basis = "; ".join(dict.fromkeys(tables.source(of) for of in runs))
     caption = f"Which of the paper's claims hold. {basis}. Protocol: {runs[0][0]['protocol']}"
-    return paper.Table(frame, caption, (*NOTES, f"Command of all verdicts: {command(runs[0][0], tasks, seeds)}"))
+    return tables.Table(frame, caption, (*NOTES, f"Command of all verdicts: {command(runs[0][0], tasks, seeds)}"))
 
 
 def command(run: dict[str, Any], tasks: Sequence[str], seeds: Sequence[str]) -> str:
@@ -233,16 +232,16 @@ def command(run: dict[str, Any], tasks: Sequence[str], seeds: Sequence[str]) -> 
     return " ".join([*words, *(["OVERRIDES=search=published"] if run["search"] == "published" else [])])
 
 
-def show(table: paper.Table, base: str = "") -> html.Html:
+def show(table: tables.Table, base: str = "") -> markup.Html:
     """The table for readers, a part of it under each claim; columns that hold nothing there are left out."""
-    shown = paper.shown_columns(table).replace("", None)
+    shown = tables.shown_columns(table).replace("", None)
     shown["verdict"] = shown["verdict"].str.replace(" ", "\u00a0")
     parts = []
     for claim, source in SOURCES.items():
         rows = shown[shown["claim"] == claim].drop(columns=["claim", "in the paper"]).dropna(axis=1, how="all")
         if len(rows):
-            parts.append(f"<h3>{claim} ({source})</h3>{html.table_text(rows, 'file', base, listed=False)}")
-    return html.Html("".join(parts))
+            parts.append(f"<h3>{claim} ({source})</h3>{markup.table_text(rows, 'file', base, listed=False)}")
+    return markup.Html("".join(parts))
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:

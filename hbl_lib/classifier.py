@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from . import checkpoint
 from .data import Crops
 from .errors import KitError
-from .runs import generator
+from .seeding import generator
 
 CLASSES = ("degraded", "clear")
 CLEAR = 1

@@ -14,7 +14,7 @@ from . import files, images
 from .errors import KitError
 from .pairs import Pair
 from .parameters import Params
-from .runs import generator
+from .seeding import generator
 
 CROPPED = ("classifier", "loss_search", "architecture_search", "retrain")  # sections with a crop
 
@@ -51,11 +51,6 @@ class Pictures:
         """Where the metrics of pair `index` count, (H, W) bool; None: everywhere."""
         return self.pairs[index].read_valid(self.root, self._decode)
 
-    def tensors(self, index: int) -> tuple[Tensor, Tensor]:
-        """Degraded and clear of pair `index`, (1, 3, H, W) in [0, 1] each."""
-        degraded, clear = self.pictures(index)
-        return images.to_tensor(degraded), images.to_tensor(clear)
-
 
 class Centres(Pictures):
     """The central squares of pictures, of at most `side`."""
@@ -70,7 +65,7 @@ class Centres(Pictures):
         return tuple(slice(start, start + self.side) for start in starts)
 
     def pictures(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Degraded and clear square of pair `index`, (side, side, 3) uint8 each."""
+        """Degraded and clear square of pair `index`, (at most side, at most side, 3) uint8 each."""
         window = self._window(index)
         degraded, clear = (picture[window] for picture in self.whole.pictures(index))
         return degraded, clear

@@ -1,4 +1,4 @@
-"""A restorer folded for use: the same output to 1e-5 or its own rounding, fewer and cheaper steps, no gradients.
+"""A restorer folded for use: the same output but for rounding, fewer and cheaper steps, no gradients.
 
 An identity becomes a tap of the kernel beside it. The two convolutions of a dense candidate that read the layer's
 input become one. R_u and R_v of a unit run side by side: where both have the same kind of layer, as one convolution in

@@ -1,8 +1,8 @@
-"""Paired effects over pictures and seeds: mean, bootstrap interval, test, and what they allow to be said.
+"""Paired effects over scenes and seeds: mean, bootstrap interval, test, and what they allow to be said.
 
 Two methods restore the same test pictures with the same seeds. What is compared is their difference on each picture
-with each seed, a table of (seeds, pictures). Versions of one scene are averaged first: crops and degradations of one
-picture are no samples of their own.
+with each seed. Versions of one scene are averaged first, since crops and degradations of one picture are no samples of
+their own: a table of (seeds, scenes).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy import stats
 
 from .errors import KitError
 
-MIN_PICTURES, MIN_SEEDS = 8, 3  # with fewer, nothing is resolved
+MIN_SCENES, MIN_SEEDS = 8, 3  # with fewer, nothing is resolved
 LEVEL = 0.05
 DRAWS = 10_000
 REPLICATES, DOES_NOT = "replicates", "does not replicate"
@@ -25,19 +25,19 @@ OPEN, NOT_TESTABLE = "not resolved at this budget", "not testable here"
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean difference, its 95 % interval, the p of the test over pictures, and how many seeds have its sign."""
+    """A mean difference, its 95 % interval, the p of the test over scenes, and how many seeds have its sign."""
 
     mean: float
     low: float
     high: float
     p: float
     seeds: int
-    pictures: int
+    scenes: int
     agreeing: int
 
     def direction(self, p: float) -> int:
         """1 above zero, -1 below, 0 unresolved: by the interval and `p`, adjusted where there are several tests."""
-        if self.pictures < MIN_PICTURES or self.seeds < MIN_SEEDS or p >= LEVEL:
+        if self.scenes < MIN_SCENES or self.seeds < MIN_SEEDS or p >= LEVEL:
             return 0
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
@@ -51,7 +51,7 @@ def by_scene(per_image: Sequence[Mapping[str, Any]], values: Sequence[float]) ->
 
 
 def table(of_seeds: Sequence[Mapping[str, float]]) -> np.ndarray:
-    """(seeds, pictures) from one {picture: difference} for each seed; other pictures for another seed are refused."""
+    """(seeds, scenes) from one {scene: difference} for each seed; other pictures for another seed are refused."""
     scenes = sorted(of_seeds[0])
     for other in of_seeds[1:]:
         if sorted(other) != scenes:
@@ -60,26 +60,26 @@ def table(of_seeds: Sequence[Mapping[str, float]]) -> np.ndarray:
 
 
 def effect(differences: np.ndarray, draws: int = DRAWS) -> Effect:
-    """The mean of (seeds, pictures), with its interval and test.
+    """The mean of (seeds, scenes), with its interval and test.
 
-    Interval: percentile bootstrap that draws seeds and pictures anew, each on their own (Owen 2007, "pigeonhole"). With
-    few of either a percentile interval is too narrow, so the parts that vary by seed alone and by picture alone are
+    Interval: percentile bootstrap that draws seeds and scenes anew, each on their own (Owen 2007, "pigeonhole"). With
+    few of either a percentile interval is too narrow, so the parts that vary by seed alone and by scene alone are
     widened as Student's t asks (Hesterberg 2015, "expanded percentile"): for three seeds 2.7 times. Test: Wilcoxon's
-    signed ranks on each picture's mean over the seeds, two-sided.
+    signed ranks on each scene's mean over the seeds, two-sided.
     """
-    seeds, pictures = differences.shape
+    seeds, scenes = differences.shape
     mean, drawn = differences.mean(), np.random.default_rng(0)
     by_seed = differences.mean(1) - mean
-    by_picture = differences.mean(0) - mean
-    rest = differences - mean - by_seed[:, None] - by_picture
-    rows, columns = (drawn.multinomial(n, np.full(n, 1 / n), draws) / n for n in (seeds, pictures))
-    means = mean + _widening(seeds) * rows @ by_seed + _widening(pictures) * columns @ by_picture
+    of_scene = differences.mean(0) - mean
+    rest = differences - mean - by_seed[:, None] - of_scene
+    rows, columns = (drawn.multinomial(n, np.full(n, 1 / n), draws) / n for n in (seeds, scenes))
+    means = mean + _widening(seeds) * rows @ by_seed + _widening(scenes) * columns @ of_scene
     means += np.einsum("ds,sp,dp->d", rows, rest, columns)
     low, high = np.quantile(means, (LEVEL / 2, 1 - LEVEL / 2))
-    of_pictures = differences.mean(0)
-    p = stats.wilcoxon(of_pictures).pvalue if np.any(of_pictures) else 1.0
+    of_scenes = differences.mean(0)
+    p = stats.wilcoxon(of_scenes).pvalue if np.any(of_scenes) else 1.0
     agreeing = int((np.sign(differences.mean(1)) == np.sign(mean)).sum())
-    return Effect(float(mean), float(low), float(high), float(p), seeds, pictures, agreeing)
+    return Effect(float(mean), float(low), float(high), float(p), seeds, scenes, agreeing)
 
 
 def _widening(count: int) -> float:

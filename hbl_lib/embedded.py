@@ -13,7 +13,7 @@ from torch import Tensor
 
 from . import degradations, files, images
 from .progress import Progress
-from .runs import generator
+from .seeding import generator
 
 
 class Photograph(NamedTuple):

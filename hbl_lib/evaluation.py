@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import re
 import shlex
@@ -12,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from . import images, metrics, modes, pairs, perceptual
 from .baselines import CLASSICAL
@@ -25,7 +21,6 @@ from .perceptual import LPIPS
 from .progress import Progress
 from .runs import Stage
 
-MACS_AT = (400, 600)
 TOP_ROWS = ("degraded", "color_matrix", "restored")  # the others stand under "compared" in metrics.json
 Method = Callable[[int, np.ndarray], np.ndarray]  # number and degraded picture, (H, W, 3) uint8 -> restored
 
@@ -185,13 +180,3 @@ def _from_folder(where: str, folder: Path, test: Pictures) -> Method:
         _refuse_the_clear_picture(f"{where}: {path}", metrics.psnr(picture, clear, test.valid(index)))
         found.append(path)
     return lambda index, _degraded: modes.read(found[index]).eight_bits()
-
-
-def macs(network: nn.Module) -> dict[str, Any]:
-    """{"size", "count"}: multiply-accumulates of convolutions and kernel sums on one 400x600 picture.
-
-    By torch's counter, on its meta device: nothing is computed.
-    """
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        copy.deepcopy(network).to("meta")(torch.empty(1, 3, *MACS_AT, device="meta"))
-    return {"size": list(MACS_AT), "count": counter.get_total_flops() // 2}

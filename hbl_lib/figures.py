@@ -1,4 +1,4 @@
-"""Figures, drawn from the files that stages write. Each returns a matplotlib figure; `show` gives it alternative text.
+"""Figures of what stages recorded; some come with their alternative text, the others get it from `show`.
 
 Colours are seaborn's "colorblind" palette; lines differ in dash pattern too.
 """
@@ -16,9 +16,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from .html import Html
+from .effects import DOES_NOT, OPEN, REPLICATES
 from .losses import TERMS
+from .markup import Html
 from .network import FCM_LAYERS, UNIT_LAYERS, UNITS
+from .search import MOVED, SATURATED
 
 # One colour an operation, in every drawing: kinds share a hue, larger kernels are darker.
 COLORS = {
@@ -34,9 +36,9 @@ COLORS = {
     "3-DC": "#807dba",
 }
 VERDICTS = {
-    "replicates": ("#0173b2", "s"),
-    "does not replicate": ("#d55e00", "X"),
-    "not resolved at this budget": ("#949494", "o"),
+    REPLICATES: ("#0173b2", "s"),
+    DOES_NOT: ("#d55e00", "X"),
+    OPEN: ("#949494", "o"),
 }
 DARK = ("3-C", "5-C", "3-2-DC", "3-2-RDC", "3-DC")  # operations whose colour needs white letters
 
@@ -105,7 +107,7 @@ def loss_trajectory(history: list[dict[str, Any]], warmup: int) -> Figure:
     axes[1].plot(weights.sum(1), color="#0072b2")
     axes[1].set(title="sum of the weights")
     axes[2].semilogy(_over_steps(history, "upper_loss"), color="#d55e00")
-    axes[2].axhline(1e-3, color="gray", linestyle=":")
+    axes[2].axhline(SATURATED, color="gray", linestyle=":")
     axes[2].set(title="upper-level loss (dotted: saturated)")
     axes[3].semilogy(np.maximum(_over_steps(history, "hypergradient"), 1e-12), color="#009e73")
     axes[3].set(title="size of the hypergradient")
@@ -151,10 +153,10 @@ def alpha_moves(moved: Sequence[float]) -> Figure:
     parts = ["encoder"] * FCM_LAYERS + ["HNU"] * UNITS * UNIT_LAYERS + ["decoder"] * FCM_LAYERS
     colors = {"encoder": "#56b4e9", "HNU": "#0072b2", "decoder": "#009e73"}
     axis.bar(range(len(moved)), moved, color=[colors[part] for part in parts])
-    axis.axhline(0.2, color="gray", linestyle=":")
+    axis.axhline(MOVED, color="gray", linestyle=":")
     edges = [0, *(FCM_LAYERS + UNIT_LAYERS * unit for unit in range(UNITS + 1))]
     axis.set_xticks(edges, ["encoder", *(f"HNU {unit}" for unit in range(1, UNITS + 1)), "decoder"], ha="left")
-    axis.set(title="movement of each row of alpha (dotted: 0.2)", ylabel="largest change")
+    axis.set(title=f"movement of each row of alpha (dotted: {MOVED})", ylabel="largest change")
     return figure
 
 
@@ -205,14 +207,14 @@ def ranks(
     return figure, alt
 
 
-def signals(histories: Mapping[str, list[dict[str, Any]]], floor: float) -> Figure:
+def signals(histories: Mapping[str, list[dict[str, Any]]]) -> Figure:
     """The upper-level loss of loss searches over the steps, smoothed, a line each; dotted: satisfied below it."""
     figure, (axis,) = panels(1, 8, 3.6)
     frame = pd.DataFrame({name: pd.Series(_over_steps(history, "upper_loss")) for name, history in histories.items()})
     sns.lineplot(
         frame.rolling(10, min_periods=1).mean(), ax=axis, palette=sns.color_palette("colorblind", len(frame.T))
     )
-    axis.axhline(floor, color="gray", linestyle=":")
+    axis.axhline(SATURATED, color="gray", linestyle=":")
     axis.set(xlabel="step", title="upper-level loss, mean of 10 steps (dotted: satisfied)", yscale="log")
     axis.legend(fontsize=8)
     return figure

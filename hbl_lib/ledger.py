@@ -13,13 +13,13 @@ from typing import Any
 
 import pandas as pd
 
-from . import claims, effects, html, manifest, metrics, paper, tables, variants
+from . import claims, effects, manifest, markup, metrics, outcomes, tables, variants
 from .effects import Effect
 
 NOTES = (
     "Effect: mean over scenes and seeds of the variant's score less that of the run it is compared with (the main run, "
     "unless another variant is named), on the same test pictures, with a 95 % interval by bootstrap over scenes and "
-    f"seeds. Better or worse is said from {effects.MIN_PICTURES} scenes and {effects.MIN_SEEDS} seeds on, where PSNR's "
+    f"seeds. Better or worse is said from {effects.MIN_SCENES} scenes and {effects.MIN_SEEDS} seeds on, where PSNR's "
     "interval leaves zero out and its p, adjusted for the number of variants, is below .05; else nothing is.",
     "What did not run, VARIANTS=NAME runs.",
     "Time: of the chain from 01 to 04 (of recipes: of 04), as a multiple of those of what it is compared with; "
@@ -38,19 +38,19 @@ def folder_of(folder: Path, name: str) -> Path:
 
 
 def _ran(folder: Path, seeds: Sequence[str], name: str) -> list[dict[str, Any]]:
-    places = paper.replicas(folder_of(folder, name), seeds)
-    done = all((place / paper.EVALUATION / manifest.NAME).is_file() for place in places)
-    return [manifest.metrics(place / paper.EVALUATION) for place in places] if done else []
+    places = outcomes.replicas(folder_of(folder, name), seeds)
+    done = all((place / outcomes.EVALUATION / manifest.NAME).is_file() for place in places)
+    return [manifest.metrics(place / outcomes.EVALUATION) for place in places] if done else []
 
 
 def _seconds(folder: Path, seeds: Sequence[str], name: str, stages: Sequence[str]) -> float:
-    places = [place / stage for place in paper.replicas(folder_of(folder, name), seeds) for stage in stages]
+    places = [place / stage for place in outcomes.replicas(folder_of(folder, name), seeds) for stage in stages]
     return sum(manifest.read(place / manifest.NAME)["seconds"] for place in places)
 
 
-def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> paper.Table:
+def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> tables.Table:
     """Every difference of a group, a row each: what paper and code have, what was run, and what that changes."""
-    main = _ran(folder, seeds, "")
+    main = outcomes.measured(folder, seeds)
     known = {name: variant for name, variant in variants.known().items() if variant.group == group}
     compared = {variant.against for variant in known.values()} - {""}
     runs = {name: _ran(folder, seeds, name) for name in known.keys() | compared}
@@ -73,14 +73,14 @@ def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> paper.Ta
         else:
             row["says"] = f"not run: VARIANTS={name} runs it"
         if runs[name]:
-            places = paper.replicas(folder_of(folder, name), seeds)
-            files = (str((place / paper.EVALUATION / "metrics.json").relative_to(folder.parent)) for place in places)
-            row |= {"file": " ".join(files), "key": "restored"}
+            of = folder_of(folder, name)
+            row["file"] = outcomes.files_of(of, seeds, outcomes.EVALUATION, base=folder.parent)
+            row["key"] = "restored"
         rows.append(row)
-    caption = f"{TITLES[group]}, {paper.task_of(folder).title}. {tables.source(main)}"
+    caption = f"{TITLES[group]}, {outcomes.task_of(folder).title}. {tables.source(main)}"
     frame = pd.DataFrame(rows)
     frame = frame[[column for column in COLUMNS if column in frame]]
-    return paper.Table(frame, f"{caption}. Protocol: {main[0]['protocol']}", NOTES)
+    return tables.Table(frame, f"{caption}. Protocol: {main[0]['protocol']}", NOTES)
 
 
 def _pictures(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -113,9 +113,9 @@ def _spread(main: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return row | {"says": f"standard deviation over {len(main)} seeds: {sd['psnr']:.2f} dB, {sd['ssim']:.3f}"}
 
 
-def show(table: paper.Table, base: str = "") -> html.Html:
+def show(table: tables.Table, base: str = "") -> markup.Html:
     """The table for readers: what differs in one cell, without columns that hold nothing."""
-    shown = paper.shown_columns(table).drop(columns="p", errors="ignore").replace("", None)
+    shown = tables.shown_columns(table).drop(columns="p", errors="ignore").replace("", None)
     sides = {"paper": "paper", "code": "code", "does": "run"}
     differs = [
         f"{row['item']}: " + "; ".join(f"{side} {row[key]}" for key, side in sides.items() if row[key])
@@ -125,4 +125,4 @@ def show(table: paper.Table, base: str = "") -> html.Html:
     shown.insert(1, "what differs", differs)
     shown["says"] = [says.split(":")[0] if says.startswith("not run") else says for says in shown["says"]]
     head = f"<h3>{escape(table.caption.split('.')[0])}</h3>"
-    return html.Html(head + html.table_text(shown.dropna(axis=1, how="all"), "file", base, listed=False))
+    return markup.Html(head + markup.table_text(shown.dropna(axis=1, how="all"), "file", base, listed=False))

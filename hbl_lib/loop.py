@@ -82,9 +82,9 @@ def run(
     fingerprint = stage.fingerprint()
     history = _resume(stage, fingerprint, parts)
     steps_left = progress.Progress(stage.name, steps, start=len(history))
-    saved = time.monotonic()
+    saved, buffers = time.monotonic(), _buffers(parts)
     for index in steps_left:
-        statistics = [(buffer, buffer.clone()) for buffer in _buffers(parts)]
+        statistics = [(buffer, buffer.clone()) for buffer in buffers]
         history.append(_fitting(stage, index, step, crops[0]))
         if "skipped" in history[-1]:
             with torch.no_grad():
@@ -102,7 +102,10 @@ def run(
 
 
 def _buffers(parts: Mapping[str, Stateful]) -> list[Tensor]:
-    return [buffer for part in parts.values() if isinstance(part, nn.Module) for buffer in part.buffers()]
+    """All that modules keep beside their parameters; what they don't keep are constants."""
+    modules = [part for part in parts.values() if isinstance(part, nn.Module)]
+    kept = [(module, module.state_dict().keys()) for module in modules]
+    return [buffer for module, names in kept for name, buffer in module.named_buffers() if name in names]
 
 
 def _fitting(stage: Stage, index: int, step: Callable[[int], dict[str, Any]], crops: Crops) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from . import files
 from .errors import KitError, nearest
-from .perceptual import LPIPS, VGG19_GROUPS, References, Trunk
+from .perceptual import LPIPS, VGG19_GROUPS, ClearFeatures, Trunk
 from .ssim import PARTS, ssim_index, ssim_parts
 
 TERMS = ("l1", "l2", "color", "ssim", "lpips", "vgg", "tv", "laplacian")
@@ -150,7 +150,7 @@ class Space(Protocol):
     trunk: Trunk
     weighed: tuple[str, ...]
     groups: tuple[tuple[int, ...], ...]
-    references: tuple[References, ...]
+    clear_features: tuple[ClearFeatures, ...]
 
     def values(self, restored: Tensor, clear: Tensor) -> Tensor:
         """All l_i of the space, 1-D."""
@@ -189,7 +189,7 @@ class LossSpace(nn.Module):
         self.trunk, self.lpips, self.groups = trunk, lpips, trunk.groups
         self.absolute, self.unsigned = vgg_distance == "absolute", lpips_input == "unsigned"
         self.layers = tuple(index for group in trunk.groups for index in group)
-        self.references = References(trunk), References(lpips.trunk)
+        self.clear_features = ClearFeatures(trunk), ClearFeatures(lpips.trunk)
         self.exponents = torch.ones(len(PARTS)) if ssim == "raised" else None
         raised = () if self.exponents is None else tuple(f"slope in the exponent of {name}" for name in PARTS)
         self.names = (*PIXEL_TERMS, "lpips", *(f"vgg {index}" for index in self.layers), *raised)
@@ -213,7 +213,7 @@ class LossSpace(nn.Module):
         wanted = sorted({*layers, *taps})
         distances, at_taps = {}, []
         if wanted:
-            known = self.references[0].of(clear, wanted)
+            known = self.clear_features[0].of(clear, wanted)
             for index, features in self.trunk.stream(restored, wanted):
                 if index in layers:
                     apart = features - known[index]
@@ -222,7 +222,7 @@ class LossSpace(nn.Module):
                     at_taps.append(self.lpips.at_tap(index, features, known[index]))
         if lpips and not shared:
             pair = ((restored + 1) / 2, (clear + 1) / 2) if self.unsigned else (restored, clear)
-            at_taps = [self.lpips.term(*pair, self.references[1])]
+            at_taps = [self.lpips.term(*pair, self.clear_features[1])]
         whole = [torch.stack(at_taps).sum(0).mean()] if lpips else []
         return [*whole, *(distances[index] for index in layers)]
 

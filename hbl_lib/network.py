@@ -8,7 +8,9 @@ which is what stands here: no running state, any batch size.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from torch.nn import functional as F
 from .errors import KitError
 
 UNITS, UNIT_LAYERS, FCM_LAYERS = 7, 8, 9
+MACS_AT = (400, 600)  # the size of picture that multiply-accumulates are counted for
 WIDE, DEEP = 16, 32  # channels at full, and at half and quarter resolution
 
 # (part, unit, layer, in_channels, out_channels) -> module; part is "encoder", "hnu" or "decoder"
@@ -157,3 +160,15 @@ class Network(nn.Module):
 def parameter_count(module: nn.Module) -> int:
     """Number of scalars in all parameters, architecture parameters included."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def macs(network: nn.Module) -> dict[str, Any]:
+    """{"size", "count"}: multiply-accumulates of convolutions and kernel sums on one 400x600 picture.
+
+    By torch's counter, on its meta device: nothing is computed.
+    """
+    from torch.utils.flop_counter import FlopCounterMode  # here: it takes memory that restoring needs
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        copy.deepcopy(network).to("meta")(torch.empty(1, 3, *MACS_AT, device="meta"))
+    return {"size": list(MACS_AT), "count": counter.get_total_flops() // 2}

@@ -96,14 +96,14 @@ def whole(profile: str, sections: Sequence[Section]) -> str:
     from pygments.formatters import HtmlFormatter
 
     light, dark = (HtmlFormatter(style=s).get_style_defs("body .highlight") for s in ("bw", "github-dark"))
-    style = (ASSETS / "report.css").read_text()
+    style = (ASSETS / "page.css").read_text()
     style += f"{light}@media (prefers-color-scheme: dark) {{{dark}}}"
-    script = (ASSETS / "report.js").read_text()
+    script = (ASSETS / "page.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     contents = [
         {"id": s.id, "title": s.title, "below": [{"id": i, "title": t} for i, t in s.below.items()]} for s in sections
     ]
-    template = Template((ASSETS / "report.html.j2").read_text(), keep_trailing_newline=True, autoescape=True)
+    template = Template((ASSETS / "page.html.j2").read_text(), keep_trailing_newline=True, autoescape=True)
     body = "\n".join(f'<section id="{s.id}"><h2>{html.escape(s.title)}</h2>{s.body}</section>' for s in sections)
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     return template.render(profile=profile, contents=contents, body=body, style=style, script=script, policy=policy)

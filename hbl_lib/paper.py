@@ -12,27 +12,17 @@ from typing import Any
 
 import pandas as pd
 
-from . import ablations, evaluation, files, manifest, metrics, tables
+from . import ablations, evaluation, files, manifest, metrics, outcomes, tables
 from .baselines import CLASSICAL
 from .config import PARAMS
 from .errors import KitError
-from .findings import NAMES
+from .outcomes import ARCHITECTURES, EVALUATION, LOSSES, measured, replicas, task_of
 from .parameters import TaskParams
+from .tables import Table
 
 METRICS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS"}
 PUBLISHED = {metric: f"published {heading}" for metric, heading in METRICS.items()}
 PUBLISHED_AS = {"udcp": "UDCP", "fusion": "Fusion"}  # classical methods that the paper's tables have too
-LOSSES, ARCHITECTURES = ablations.LOSSES, ablations.ARCHITECTURES
-EVALUATION = "05_evaluate"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with what belongs under it."""
-
-    frame: pd.DataFrame
-    caption: str
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,27 +34,6 @@ class Row:
     stage: str = ""
     key: str = "restored"
     made_for: str = ""
-
-
-def replicas(folder: Path, seeds: Sequence[str]) -> list[Path]:
-    """The folders of a task's runs, one for each seed: the task's own for the first, seed_N for the others."""
-    return [folder, *(folder / f"seed_{seed}" for seed in seeds[1:])]
-
-
-def measured(folder: Path, seeds: Sequence[str], stage: str = EVALUATION) -> list[dict[str, Any]]:
-    """A stage's metrics for every seed; empty where any is missing, or, of a member, older than what it rests on."""
-    of_seeds = replicas(folder, seeds)
-    if stage != EVALUATION and not all(ablations.finished(replica, stage) for replica in of_seeds):
-        return []
-    for replica in of_seeds:
-        if not (replica / stage / manifest.NAME).is_file():
-            raise KitError(f"{replica / stage}: has not run to its end. make reproduce with the same SEEDS runs it.")
-    return [manifest.metrics(replica / stage) for replica in of_seeds]
-
-
-def task_of(folder: Path) -> TaskParams:
-    """The task of results/PROFILE/TASK, as its runs recorded it."""
-    return TaskParams.model_validate(manifest.read(folder / "00_data" / manifest.NAME)["parameters"]["task"])
 
 
 def published(table: str) -> dict[str, Any]:
@@ -126,12 +95,11 @@ def _cells(folder: Path, seeds: Sequence[str], row: Row) -> dict[str, Any]:
     runs = measured(folder, seeds, row.stage) if row.stage else []
     if not runs:
         return {"note": "not run for these inputs and seeds: ABLATIONS=1 does"} if row.stage else {}
-    paths = [replica / row.stage / "metrics.json" for replica in replicas(folder, seeds)]
     extra = {}
     if row.key == "restored":
         extra = {name: runs[0][name] for name in ("steps", "parameters")}
         extra["GMAC at 400x600"] = runs[0]["macs"]["count"] / 1e9
-    where = {"measured on": tables.source(runs), "file": " ".join(str(p.relative_to(folder.parent)) for p in paths)}
+    where = {"measured on": tables.source(runs), "file": outcomes.files_of(folder, seeds, row.stage)}
     key = row.key if row.key in evaluation.TOP_ROWS else f"compared.{row.key}"
     return _scores(runs, row.key) | extra | where | {"key": key}
 
@@ -235,28 +203,3 @@ def _basis(runs: Sequence[dict[str, Any]]) -> str:
 def _caption(table: str, title: str, runs: Sequence[dict[str, Any]]) -> str:
     head = f"{table.replace('table', 'Table ')}: {title}" if table else title
     return f"{head}. Published: on the paper's own test pictures. Measured: {_basis(runs)}"
-
-
-def shown_columns(table: Table) -> pd.DataFrame:
-    """The frame for readers: without what the caption says of all rows, and without the key, which is for machines.
-
-    A value with its interval (columns NAME, "NAME from", "NAME to") becomes one cell.
-    """
-    frame = table.frame.drop(columns=["key", "measured on"], errors="ignore")
-    for name in [column.removesuffix(" from") for column in frame if column.endswith(" from")]:
-        digits = 2 if "dB" in name else 3
-        cells = [
-            "" if pd.isna(value) else f"{value:+.{digits}f}" + _interval(low, high, digits)
-            for value, low, high in zip(frame[name], frame[f"{name} from"], frame[f"{name} to"], strict=True)
-        ]
-        frame = frame.drop(columns=[f"{name} from", f"{name} to"]).assign(**{name: cells})
-    return frame
-
-
-def _interval(low: float | None, high: float | None, digits: int) -> str:
-    return "" if pd.isna(low) else f"\u00a0({low:+.{digits}f}\u00a0to\u00a0{high:+.{digits}f})"
-
-
-def name_of(task: TaskParams) -> str:
-    """The task's short name."""
-    return NAMES.get(task.name, task.name)

@@ -146,8 +146,8 @@ class StudyParams(Section):
     """How much the studies of the searches train: random search, and the ranks of losses and genotypes."""
 
     candidates: int = Field(ge=2, description="genotypes of the random search, which share the search's budget")
-    losses: int = Field(ge=4, description="weights drawn for the ranks of losses")
-    genotypes: int = Field(ge=4, description="drawn for the ranks of the supernet")
+    losses: int = Field(ge=4, description="ranked: the found loss, equal weights, and drawn ones")
+    genotypes: int = Field(ge=4, description="ranked: the found one, and drawn ones")
     steps: int = Field(gt=0, description="that each of these trains")
     crop: int = Field(ge=16)
 

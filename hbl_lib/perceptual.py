@@ -74,15 +74,13 @@ class Trunk(nn.Module):
         return [features for _, features in self.stream(x, wanted)]
 
 
-class References:
+class ClearFeatures:
     """Features of clear pictures over a trunk: computed once for a picture, without gradients, and kept for a while.
 
     A picture is known by its content, so that whatever shows it again finds it: the second pass of a search step, and
     crops that repeat. `room`: bytes kept at the most; the last picture's are kept in any case (of VGG-19 in full width
-    at 256 pixels they fill it alone). Nothing is kept while `keeps` is False.
+    at 256 pixels they fill it alone).
     """
-
-    keeps = True
 
     def __init__(self, trunk: Trunk, room: int = 2**27):
         self.trunk, self.room = trunk, room
@@ -93,8 +91,6 @@ class References:
         """{index: features} of the layers `wanted` (ascending) for clear pictures (N, 3, H, W)."""
         content = hashlib.blake2b(clear.detach().cpu().contiguous().numpy(), digest_size=16).digest()
         key = (content, clear.shape, clear.dtype, clear.device, tuple(wanted))
-        if not self.keeps:
-            self._kept.clear()
         if key in self._kept:
             self.found += 1
             self._kept[key] = self._kept.pop(key)  # the newest is the last
@@ -107,9 +103,9 @@ class References:
         return self._kept[key]
 
 
-def reuse(references: Iterable[References]) -> dict[str, int]:
+def reuse(clear_features: Iterable[ClearFeatures]) -> dict[str, int]:
     """How often features of clear pictures were computed and found again, since the last resume, for the manifest."""
-    of = list(references)
+    of = list(clear_features)
     return {"computed": sum(r.computed for r in of), "found_again": sum(r.found for r in of)}
 
 
@@ -148,9 +144,9 @@ class LPIPS(nn.Module):
                 )
         return self.term(restored, clear)
 
-    def term(self, restored: Tensor, clear: Tensor, references: References | None = None) -> Tensor:
+    def term(self, restored: Tensor, clear: Tensor, clear_features: ClearFeatures | None = None) -> Tensor:
         """The loss's term: what a network restores may leave the range."""
-        known = (references or References(self.trunk)).of(clear, self.taps)
+        known = (clear_features or ClearFeatures(self.trunk)).of(clear, self.taps)
         stream = self.trunk.stream(restored, self.taps)
         return sum(self.at_tap(tap, features, known[tap]) for tap, features in stream)
 

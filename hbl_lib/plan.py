@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from . import evaluation, inference, perceptual, runs, splits, stages
+from . import evaluation, inference, inputs, memory, perceptual, runs, splits, stages
 from .baselines import color_matrix
 from .classifier import Classifier
 from .errors import KitError
@@ -62,7 +60,7 @@ def _mean_seconds(step: Callable[[int], object], indices: range) -> float:
 def _space(run: Run) -> LossSpace:
     """The stages' own space; where they would stop for want of weights, one that costs as much."""
     try:
-        return stages.loss_space(run)
+        return inputs.loss_space(run)
     except KitError:
         return LossSpace(*perceptual.untrained_in_full_width()).to(run.device)
 
@@ -82,7 +80,7 @@ def _scaled(steps: int, epochs: int | None, scale: float) -> int:
 
 def _classifier(stage: Stage, scale: float) -> tuple[int, float]:
     params = stage.run.params.classifier
-    shown = stages.crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
+    shown = inputs.crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
     training = ClassifierTraining(params, shown, stage.run.device)
     steps = _scaled(training.steps, params.epochs, scale)
     return steps, steps * _mean_seconds(training.step, range(training.steps))
@@ -92,17 +90,17 @@ def _loss_search(stage: Stage, scale: float) -> tuple[int, float]:
     run, params = stage.run, stage.run.params.loss_search
     if run.params.search == "published":
         return 0, 0.0
-    crops = [stages.crops(stage, "loss_search", params.crop, (part,)) for part in ("train", "search")]
+    crops = inputs.both_levels(stage, "loss_search", params.crop)
     judge = Classifier(run.params.classifier.network).eval().requires_grad_(False).to(run.device)
-    return _searching(LossSearch(params, stages.supernet(run), _space(run), judge, *crops), scale)
+    return _searching(LossSearch(params, inputs.supernet(run), _space(run), judge, *crops), scale)
 
 
 def _architecture_search(stage: Stage, scale: float) -> tuple[int, float]:
     run, params = stage.run, stage.run.params.architecture_search
     if run.params.search == "published":
         return 0, 0.0
-    crops = [stages.crops(stage, "architecture_search", params.crop, (part,)) for part in ("train", "search")]
-    space, supernet = _space(run), stages.supernet(run, params.mixing)
+    crops = inputs.both_levels(stage, "architecture_search", params.crop)
+    space, supernet = _space(run), inputs.supernet(run, params.mixing)
     found = FoundLoss.equal(space.trunk)
     once = _searching(ArchitectureSearch(params, supernet, space, found, *crops), scale)
     if run.params.rounds == 1:
@@ -113,20 +111,22 @@ def _architecture_search(stage: Stage, scale: float) -> tuple[int, float]:
 
 def _retraining(stage: Stage, scale: float) -> tuple[int, float]:
     params, space, restorer = stage.run.params.retrain, _space(stage.run), _restorer(stage.run)
-    shown = stages.retraining_crops(stage, params)
-    validation = stages.pictures(stage, "validation")
+    shown = inputs.retraining_crops(stage, params)
+    validation = inputs.pictures(stage, "validation")
     training = RestorerTraining(params, restorer, space, FoundLoss.equal(space.trunk), shown, validation)
     training.looks = set()  # they are counted below
     steps = _scaled(training.steps, params.epochs, scale)
-    seconds = steps * _mean_seconds(training.step, range(training.steps))
-    began = time.perf_counter()
-    inference.restore(restorer, validation.pictures(0)[0])
-    looks = (time.perf_counter() - began) * len(validation) * scale * params.validations
-    return steps, seconds + looks
+    smaller = _scaled(shown.halves, params.epochs, scale)  # the first steps, on crops of half the side
+    seconds = smaller * _mean_seconds(training.step, range(shown.halves))
+    seconds += (steps - smaller) * _mean_seconds(training.step, range(shown.halves, training.steps))
+    look = _mean_seconds(
+        lambda index: inference.restore(restorer, validation.pictures(index)[0]), range(len(validation))
+    )
+    return steps, seconds + look * len(validation) * scale * params.validations
 
 
 def _evaluation(stage: Stage, scale: float) -> tuple[int, float]:
-    test, matrix = stages.pictures(stage, "test"), color_matrix.fit(stages.pictures(stage, "train", "search"))
+    test, matrix = inputs.pictures(stage, "test"), color_matrix.fit(inputs.pictures(stage, "train", "search"))
     count, test.pairs = round(len(test) * scale), test.pairs[:1]
     compared = stages.methods_compared(_restorer(stage.run).deploy(), matrix, {})
     evaluation.judge(stage, test, compared)
@@ -156,21 +156,10 @@ def _stage_cost(name: str, run: Run, scale: float) -> Cost:
         began = time.perf_counter()
         stages.data(run)
         pairs = sum(map(len, splits.read(run.folder / "00_data/splits.json").values()))
-        return Cost(name, pairs, time.perf_counter() - began, _peak(run.device.type == "cuda"))
+        return Cost(name, pairs, time.perf_counter() - began, memory.peak(run.device.type == "cuda"))
     with run.stage(name) as stage:
         found = MEASURED[name](stage, scale)
-    return Cost(name, *found, _peak(run.device.type == "cuda"))
-
-
-def _peak(on_gpu: bool) -> float:
-    if on_gpu:
-        return torch.cuda.max_memory_allocated() / 2**20
-    status = Path("/proc/self/status")
-    if status.is_file():  # where there is none, as on macOS: in bytes
-        return (
-            next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 2**10
-        )
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return Cost(name, *found, memory.peak(run.device.type == "cuda"))
 
 
 def plan(

@@ -17,10 +17,11 @@ from . import (
     evaluation,
     files,
     findings,
-    html,
     images,
     ledger,
     manifest,
+    markup,
+    outcomes,
     paper,
     paper_figures,
     perceptual,
@@ -28,10 +29,9 @@ from . import (
     variants,
 )
 from .baselines import CLASSICAL
-from .genotype import Genotype
 from .losses import FoundLoss
-from .paper import Table
 from .parameters import TaskParams
+from .tables import Table, shown_columns
 
 FIGURE_OF = {"table2": "figure3", "table3": "figure4", "table4": "figure5"}
 HALVES = {"llie_mit": "_mit"}  # Table 2 and Figure 3 have two data sets; LOL keeps the plain name
@@ -56,11 +56,11 @@ def tables(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> 
     """Every table that has something measured, by the name of its files."""
     found = {}
     for folder in (profile_folder / task for task in tasks):
-        task = paper.task_of(folder)
+        task = outcomes.task_of(folder)
         found[table_name(task)] = paper.comparison(folder, seeds)
-        if (folder / paper.ARCHITECTURES).is_dir():
+        if (folder / outcomes.ARCHITECTURES).is_dir():
             found[_ablation_name(task, "table5")] = paper.architectures(folder, seeds)
-        if (folder / paper.LOSSES).is_dir():
+        if (folder / outcomes.LOSSES).is_dir():
             found[_ablation_name(task, "figure6")] = paper.losses(folder, seeds)
         if (folder / variants.FOLDER).is_dir():
             for group in variants.GROUPS:
@@ -82,7 +82,7 @@ def tables(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> 
 
 def write_table(folder: Path, name: str, table: Table) -> list[Path]:
     """NAME.csv (every column, full precision), NAME.md and NAME.tex (rounded, with caption and notes)."""
-    shown = html.as_text(paper.shown_columns(table))
+    shown = markup.as_text(shown_columns(table))
     markdown = shown.to_markdown(index=False, disable_numparse=True)
     numeric = [
         not isinstance(table.frame[c].dropna().iloc[0] if table.frame[c].notna().any() else 0.0, str) for c in shown
@@ -113,8 +113,8 @@ def _escaped(text: str) -> str:
 
 def versions(folder: Path, index: int, with_members: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """A shown test picture under each method made for the task, and its scores, both by label (first seed)."""
-    main = manifest.metrics(folder / paper.EVALUATION)
-    image, task = main["per_image"][index], paper.task_of(folder)
+    main = manifest.metrics(folder / outcomes.EVALUATION)
+    image, task = main["per_image"][index], outcomes.task_of(folder)
     stem = Path(image["degraded_file"]).stem
     pictures, scores = {}, {}
 
@@ -130,24 +130,24 @@ def versions(folder: Path, index: int, with_members: bool) -> tuple[dict[str, An
             judged = manifest.metrics(folder / member)["per_image"]
             add(label, member, "restored", judged[index]["restored"])
 
-    add("degraded", paper.EVALUATION, "degraded", image["degraded"])
-    add("colour matrix", paper.EVALUATION, "color_matrix", image["color_matrix"])
+    add("degraded", outcomes.EVALUATION, "degraded", image["degraded"])
+    add("colour matrix", outcomes.EVALUATION, "color_matrix", image["color_matrix"])
     for name, score in image["compared"].items():
         method = CLASSICAL.get(name)
         if method is None or method.made_for in ("any", task.degradation.replace("_", " ")):
-            add(method.label if method else name, paper.EVALUATION, name, score)
-    of_member("U-Net", paper.LOSSES, "unet_default")
-    of_member("MBLLEN", paper.LOSSES, "mbllen_default")
-    of_member("HBL, published", paper.ARCHITECTURES, "published")
-    add(paper.label_of(main), paper.EVALUATION, "restored", image["restored"])
-    add("clear", paper.EVALUATION, "clear", None)
+            add(method.label if method else name, outcomes.EVALUATION, name, score)
+    of_member("U-Net", outcomes.LOSSES, "unet_default")
+    of_member("MBLLEN", outcomes.LOSSES, "mbllen_default")
+    of_member("HBL, published", outcomes.ARCHITECTURES, "published")
+    add(paper.label_of(main), outcomes.EVALUATION, "restored", image["restored"])
+    add("clear", outcomes.EVALUATION, "clear", None)
     return pictures, scores
 
 
 def comparisons(folder: Path, with_members: bool = True) -> Iterator[tuple[str, Figure, str]]:
     """Figures 3 to 5, a figure for each test picture shown: name, figure, and alternative text."""
-    task = paper.task_of(folder)
-    per_image = manifest.metrics(folder / paper.EVALUATION)["per_image"]
+    task = outcomes.task_of(folder)
+    per_image = manifest.metrics(folder / outcomes.EVALUATION)["per_image"]
     base = FIGURE_OF.get(task.published_table)
     base = numbered(task, base) if base else f"figure_{task.name}"
     for number, index in enumerate(evaluation.shown(len(per_image)), 1):
@@ -162,39 +162,9 @@ def _scored(label: str, score: dict[str, Any] | None) -> str:
     return f"{label} {score['psnr']:.2f} dB, SSIM {score['ssim']:.3f}" if score else label
 
 
-def found_losses(profile_folder: Path, tasks: Sequence[str]) -> dict[str, FoundLoss]:
-    """The losses searched here, by task (first seed)."""
-    folders = {task: profile_folder / task / "02_loss_search" for task in tasks}
-    return {
-        task: FoundLoss.read(manifest.require_as_written(folder, "loss.yaml"))
-        for task, folder in folders.items()
-        if _searched_here(folder)
-    }
-
-
-def genotypes(profile_folder: Path, tasks: Sequence[str]) -> dict[str, Genotype]:
-    """The architectures searched here by a search that is resolved, by task (first seed)."""
-    folders = {task: profile_folder / task / "03_architecture_search" for task in tasks}
-    return {
-        task: Genotype.read(manifest.require_as_written(folder, "genotype.yaml"))
-        for task, folder in folders.items()
-        if _searched_here(folder) and manifest.metrics(folder)["resolved"]
-    }
-
-
-def _searched_here(folder: Path) -> bool:
-    return manifest.metrics(folder)["search"] == "here"
-
-
-def searched(profile_folder: Path, tasks: Sequence[str]) -> tuple[dict[str, dict[str, float]], dict[str, Genotype]]:
-    """Weights and architectures searched here, by task."""
-    weights = {task: found.weights for task, found in found_losses(profile_folder, tasks).items()}
-    return weights, genotypes(profile_folder, tasks)
-
-
 def loss_weights(profile_folder: Path, tasks: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Figure 7a: shares as published, as measured (first seed), and the tasks whose search is not resolved."""
-    measured = searched(profile_folder, tasks)[0]
+    measured = outcomes.searched(profile_folder, tasks)[0]
     frames = (
         pd.DataFrame({t: findings.shares(w) for t, w in of.items()}).T for of in (findings.published()[0], measured)
     )
@@ -213,7 +183,7 @@ def searched_results(profile_folder: Path, tasks: Sequence[str]) -> Iterator[tup
     )
     yield (
         "figure7b",
-        paper_figures.searched_layers(findings.published()[1], genotypes(profile_folder, tasks), UNIT_SHOWN),
+        paper_figures.searched_layers(findings.published()[1], outcomes.genotypes(profile_folder, tasks), UNIT_SHOWN),
         f"Operations of the eight layers of HNU {UNIT_SHOWN} by task, published and measured",
     )
     for task in tasks:
@@ -225,7 +195,7 @@ def features(folder: Path) -> Iterator[tuple[str, Figure, str]]:
 
     The layer selected here, and, where the trunk has VGG-19's layout, the one that the paper names.
     """
-    task, search = paper.task_of(folder), folder / "02_loss_search"
+    task, search = outcomes.task_of(folder), folder / "02_loss_search"
     found = FoundLoss.read(manifest.require_as_written(search, "loss.yaml"))
     trunk = perceptual.feature_trunk()
     layers = {}
@@ -235,13 +205,13 @@ def features(folder: Path) -> Iterator[tuple[str, Figure, str]]:
         layers["_published"] = (claimed[task.name], "the paper's")
     if trunk.name == "untrained":
         trunk = perceptual.untrained_trunk(width=1.0)  # the loss's own is too narrow to have these channels
-    main = manifest.metrics(folder / paper.EVALUATION)["per_image"][0]
+    main = manifest.metrics(folder / outcomes.EVALUATION)["per_image"][0]
     stem = Path(main["degraded_file"]).stem
     names = [f"pictures/{key}/{stem}.png" for key in ("degraded", "restored")]
-    pair = [images.read(manifest.require_as_written(folder / paper.EVALUATION, name)) for name in names]
+    pair = [images.read(manifest.require_as_written(folder / outcomes.EVALUATION, name)) for name in names]
     for suffix, (layer, whose) in layers.items():
         maps = [findings.features(trunk, layer, picture) for picture in pair]
-        title = f"{paper.name_of(task)}: layer {layer} ({whose}) of '{trunk.name}'"
+        title = f"{outcomes.name_of(task)}: layer {layer} ({whose}) of '{trunk.name}'"
         if trunk.name != "vgg19":
             title += ", not VGG-19: the mechanism only"
         figure = paper_figures.feature_maps(*pair, *maps, findings.CHANNELS, title)
@@ -256,7 +226,7 @@ def figures(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) ->
         yield from comparisons(folder)
         bars = paper.losses(folder, seeds).frame
         if not bars.empty:
-            yield _ablation_name(paper.task_of(folder), "figure6"), *loss_bars(bars)
+            yield _ablation_name(outcomes.task_of(folder), "figure6"), *loss_bars(bars)
     yield from searched_results(profile_folder, tasks)
 
 

@@ -12,13 +12,15 @@ from typing import Any
 
 from torch import nn
 
-from . import evaluation, files, stages, training
+from . import files, inputs, training
 from .data import Centres, Pictures
 from .genotype import Genotype
 from .losses import FoundLoss, LossSpace
+from .network import macs
 from .parameters import ArchitectureSearchParams
 from .restorer import Restorer
-from .runs import Run, Stage, generator, seed_everything
+from .runs import Run, Stage
+from .seeding import generator, seed_everything
 from .training import Best
 
 GRADIENT = 3  # passes: one forward, two backward
@@ -26,7 +28,7 @@ GRADIENT = 3  # passes: one forward, two backward
 
 def macs_per_pixel(network: nn.Module) -> float:
     """Multiply-accumulates of one forward pass for a pixel."""
-    found = evaluation.macs(network)
+    found = macs(network)
     return found["count"] / math.prod(found["size"])
 
 
@@ -61,7 +63,7 @@ def trained(
     params = run.params.retrain.model_copy(update=changes)
     seed_everything(run.params.seed, part.name.rsplit("/", 1)[0], "network")
     restorer = Restorer(genotype, run.params.network.combine).to(run.device)
-    shown = stages.retraining_crops(part, params)
+    shown = inputs.retraining_crops(part, params)
     best, _ = training.RestorerTraining(params, restorer, space, found, shown, validation).run(part)
     return restorer, best
 
@@ -75,9 +77,9 @@ def search(stage: Stage, space: LossSpace, found: FoundLoss) -> tuple[Genotype, 
     run, params = stage.run, stage.run.params.architecture_search
     genotypes = draw(run, stage.name, run.params.studies.candidates)
     networks = [Restorer(genotype, run.params.network.combine) for genotype in genotypes]
-    validation = Centres(stages.pictures(stage, "validation"), params.crop)
-    supernet_steps = params.steps_for(len(stages.pictures(stage, "train")))
-    budget = search_budget(params, supernet_steps, stages.supernet(run))
+    validation = Centres(inputs.pictures(stage, "validation"), params.crop)
+    supernet_steps = params.steps_for(len(inputs.pictures(stage, "train")))
+    budget = search_budget(params, supernet_steps, inputs.supernet(run))
     steps = steps_within(budget, networks, params.crop, len(validation))
     parts = [stage.part(f"candidate_{index}") for index in range(len(genotypes))]
     scores = [

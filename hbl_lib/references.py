@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from . import claims, config, html, ledger, metrics, paper, search_quality, variants
+from . import claims, config, ledger, markup, metrics, outcomes, search_quality, tables, variants
 from .manifest import NAME
 
 FOLDER = config.ROOT / "results/reference"
@@ -27,9 +27,9 @@ class Reference(NamedTuple):
 def references(root: Path = FOLDER) -> list[Reference]:
     """All of them, by name."""
     found = []
-    for evaluated in sorted(root.glob(f"*/*/{paper.EVALUATION}/{NAME}")):
+    for evaluated in sorted(root.glob(f"*/*/{outcomes.EVALUATION}/{NAME}")):
         folder = evaluated.parents[1]
-        first = paper.measured(folder, ["of its own"])[0]["seed"]
+        first = outcomes.measured(folder, ["of its own"])[0]["seed"]
         others = sorted(int(place.name.removeprefix("seed_")) for place in folder.glob("seed_*"))
         found.append(Reference(folder, [str(first), *map(str, others)]))
     return found
@@ -39,30 +39,30 @@ def overview(root: Path = FOLDER) -> pd.DataFrame:
     """A row for each reference: what it stands on, and the mean scores of its test pictures over its seeds."""
     rows = []
     for folder, seeds in references(root):
-        runs = paper.measured(folder, seeds)
+        runs = outcomes.measured(folder, seeds)
         row = {
             "reference": folder.parent.name,
             "folder": folder.name,
-            "task": paper.name_of(paper.task_of(folder)),
+            "task": outcomes.name_of(outcomes.task_of(folder)),
             "data": runs[0]["data"],
         }
         row |= {"test pictures": runs[0]["images"], "steps": runs[0]["steps"], "seeds": ", ".join(seeds)}
         for key in ("degraded", "color_matrix", "restored"):
             mean = metrics.mean([run[key] for run in runs])
             row[key.replace("_", " ").replace("color", "colour")] = f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}"
-        rows.append(row | {"file": str((folder / paper.EVALUATION / "metrics.json").relative_to(root.parent))})
+        rows.append(row | {"file": outcomes.files_of(folder, seeds[:1], outcomes.EVALUATION, base=root.parent)})
     return pd.DataFrame(rows)
 
 
-def told(reference: Reference, base: str = "") -> list[tuple[str, html.Html]]:
+def told(reference: Reference, base: str = "") -> list[tuple[str, markup.Html]]:
     """Title and table of all that a reference has beside its scores: claims, ledger, recipes, ranks.
 
     `base`: where results/reference is, as seen from the page.
     """
     folder, seeds = reference
     base = f"{base}/{folder.parent.name}"
-    found: list[tuple[str, html.Html]] = []
-    if any((folder / name).is_dir() for name in (paper.ARCHITECTURES, paper.LOSSES)) or len(seeds) > 1:
+    found: list[tuple[str, markup.Html]] = []
+    if any((folder / name).is_dir() for name in (outcomes.ARCHITECTURES, outcomes.LOSSES)) or len(seeds) > 1:
         table = claims.table(folder.parent, [folder.name], seeds)
         found.append(("Which claims hold", claims.show(table, base)))
     for group in variants.GROUPS if (folder / variants.FOLDER).is_dir() else ():
@@ -72,6 +72,6 @@ def told(reference: Reference, base: str = "") -> list[tuple[str, html.Html]]:
     ranked = search_quality.table(folder.parent, [folder.name], seeds)
     if len(ranked.frame):
         found.append(
-            (ranked.caption, html.Html(html.table_text(paper.shown_columns(ranked), "file", base, listed=False)))
+            (ranked.caption, markup.Html(markup.table_text(tables.shown_columns(ranked), "file", base, listed=False)))
         )
     return found

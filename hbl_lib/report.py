@@ -18,6 +18,7 @@ from . import (
     files,
     manifest,
     metrics,
+    outcomes,
     page,
     paper,
     publish,
@@ -28,8 +29,9 @@ from . import (
 )
 from .degradations import MODELS
 from .errors import KitError
-from .html import table_text
 from .manifest import ABLATIONS, STAGES, STUDIES
+from .markup import table_text
+from .search import MOVED
 
 SEARCHED = "08_searched_results"
 CLAIMS, LEDGER, RECIPE = "10_claims", "11_ledger", "13_recipe"
@@ -46,7 +48,7 @@ def manifests(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     rows = []
     of_members = [f"{ablation}/{name}" for ablation in ABLATIONS for name in ablations.members(ablation, folder.name)]
     of_studies = [f"{STUDIES}/{name}" for name in studies.BY_NAME]
-    for replica, stage in itertools.product(paper.replicas(folder, seeds), (*STAGES, *of_members, *of_studies)):
+    for replica, stage in itertools.product(outcomes.replicas(folder, seeds), (*STAGES, *of_members, *of_studies)):
         path = replica / stage / manifest.NAME
         if path.is_file():
             m = manifest.read(path)
@@ -58,10 +60,15 @@ def manifests(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
                     "ended (UTC)": m["ended"][:16].replace("T", " "),
                     "machine": f"{m['device']}: {m['hardware']}, {m['threads']} threads",
                     "torch": m["versions"]["torch"],
+                    "clear features computed, found again": _reused(m["facts"].get("clear_features")),
                     "manifest": str(path.relative_to(folder.parent)),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _reused(counts: Mapping[str, int] | None) -> str:
+    return f"{counts['computed']:,}, {counts['found_again']:,}" if counts else ""
 
 
 def notes(folder: Path, seeds: Sequence[str] = ("0",)) -> list[str]:
@@ -96,13 +103,13 @@ def notes(folder: Path, seeds: Sequence[str] = ("0",)) -> list[str]:
     else:
         for name, summary in (("Loss", loss), ("Architecture", architecture)):
             if not summary["resolved"]:
-                found.append(f"{name} search not resolved: nothing moved by 0.2.")
+                found.append(f"{name} search not resolved: nothing moved by {MOVED}.")
         found.append("What the searches found is of one seed; another may find other weights and operations.")
     if architecture["skip_collapse"]:
         units = ", ".join(map(str, architecture["skip_collapse"]))
         found.append(f"Skip connections have taken over (5 or more of 8 layers) in HNU {units}.")
-    found.append(tables.verdict(paper.measured(folder, seeds)))
-    task = paper.task_of(folder)
+    found.append(tables.verdict(outcomes.measured(folder, seeds)))
+    task = outcomes.task_of(folder)
     if task.published_table == "":
         found.append("This task is not in the paper, so there is no published row.")
     if task.degradation and not (model := MODELS[task.degradation]).HADAMARD:
@@ -119,15 +126,12 @@ def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = 
     """One row a task: mean PSNR and SSIM, published and of the test pictures here; and the file."""
     rows = []
     for task in tasks:
-        params, runs = paper.task_of(profile_folder / task), paper.measured(profile_folder / task, seeds)
+        params, runs = outcomes.task_of(profile_folder / task), outcomes.measured(profile_folder / task, seeds)
         printed = paper.published_scores(params).get(params.published_row)
         row = {"task": params.title, "published": _scores(printed) if printed else ""}
         row |= {label: _scores(metrics.mean([run[name] for run in runs])) for name, label in tables.ROWS.items()}
-        paths = (
-            replica / paper.EVALUATION / "metrics.json" for replica in paper.replicas(profile_folder / task, seeds)
-        )
-        files_of = " ".join(str(path.relative_to(profile_folder)) for path in paths)
-        rows.append(row | _on_real_pictures(task) | {"measured on": tables.source(runs), "file": files_of})
+        row |= _on_real_pictures(task) | {"measured on": tables.source(runs)}
+        rows.append(row | {"file": outcomes.files_of(profile_folder / task, seeds, outcomes.EVALUATION)})
     return pd.DataFrame(rows)
 
 
@@ -143,10 +147,10 @@ def _scores(mean: Mapping[str, float | None]) -> str:
     return f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}"
 
 
-def table_html(table: paper.Table) -> str:
+def table_html(table: tables.Table) -> str:
     """A table with its caption, its notes, and links to the metrics files of measured rows."""
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in (table.caption, *table.notes))
-    return f"{table_text(paper.shown_columns(table), links='file')}{notes}"
+    return f"{table_text(tables.shown_columns(table), links='file')}{notes}"
 
 
 def _ablated(folder: Path, ablation: str) -> bool:
@@ -177,7 +181,7 @@ def task_section(folder: Path, seeds: Sequence[str]) -> page.Section:
         f"{which}{parts}"
     )
     below = {f"{folder.name}-{stage}": stage for stage, _ in executed}
-    return page.Section(folder.name, paper.task_of(folder).title, body, below)
+    return page.Section(folder.name, outcomes.task_of(folder).title, body, below)
 
 
 def speed_html(results: Path) -> str:
@@ -185,13 +189,20 @@ def speed_html(results: Path) -> str:
     entries, path = speed.measured(results)
     own = path != speed.REFERENCE
     where = "bench/bench.json of these results" if own else "results/reference/bench/bench.json, committed with the kit"
-    alt = "Time and memory of a search iteration against the crop's side, and time of a mixed layer against the number "
-    alt += "of its candidates, for the published scheme (reference) and for the kit"
+    alt = "Time and memory of a search iteration against the crop's side, and of a supernet's gradient against the "
+    alt += "number of candidates, for the published scheme (reference) and for the kit"
+    gains = speed.gains(entries)
+    told = (
+        "<h3>What each change gains</h3><p>The kit's step as a share of the same step with that one change taken back."
+    )
     return (
-        "<p>The kit's side against a reference written plainly, in turn in one run, medians: the "
-        "published scheme for the searches, the plain network and others for the restorer. Measured on "
+        "<p>The kit's side against a reference written plainly: the published scheme for the searches (its alpha "
+        "frozen, or pruned of gradients that nothing uses, where so named), the plain network and others for the "
+        "restorer. Times are medians, both sides in turn in one run; memory is of a fresh process for each side. "
+        "Measured on "
         f"{html.escape(speed.machines(entries))}; from {html.escape(where)}; <code>make bench</code> measures anew.</p>"
         f"{table_text(speed.table(entries))}"
+        + (f"{told}</p>{table_text(gains)}" if len(gains) else "")
         + (figures.show(speed.scaling(entries), alt).text if any("x" in entry for entry in entries) else "")
     )
 
@@ -217,8 +228,8 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
     sliders = []
     for folder in (profile_folder / task for task in tasks):
         versions, _ = publish.versions(folder, 0, with_members=False)
-        restored = versions[paper.label_of(manifest.metrics(folder / paper.EVALUATION))]
-        title = paper.task_of(folder).title
+        restored = versions[paper.label_of(manifest.metrics(folder / outcomes.EVALUATION))]
+        title = outcomes.task_of(folder).title
         sliders.append(page.slider(title, versions["degraded"], restored, versions["clear"]))
     verdicts = {"this run": claims.table(profile_folder, tasks, seeds).frame}
     for folder, of_seeds in references.references():

@@ -1,4 +1,4 @@
-"""A run: parameters, folder, device and seeds; the stages in it, each with a lock, checked inputs and a manifest."""
+"""A run: parameters, folder and device; the stages in it, each with a lock, checked inputs and a manifest."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .config import ROOT
 from .errors import KitError, nearest, out_of_memory
 from .lock import ALONE, locked
 from .parameters import Params
+from .seeding import seed_everything
 
 PACKAGES = (
     "torch",
@@ -40,22 +41,6 @@ PACKAGES = (
 CHECKPOINT, CHECKPOINT_BEFORE, CHECKPOINT_ASIDE = manifest.CHECKPOINTS
 TORN = r"(?s)\..+\.[a-z0-9_]{8}(\.[a-z0-9]+)?"  # a temporary file of `files.write_atomically`
 REPLICA = r"([A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z][A-Za-z0-9_.-]*)*)?"
-
-
-def _mix(seed: int, *names: object) -> int:
-    """A 63-bit seed for one purpose: the same names give the same numbers on every machine."""
-    digest = hashlib.sha256("/".join(map(str, (seed, *names))).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-def generator(seed: int, *names: object) -> torch.Generator:
-    """A CPU generator of its own for one purpose."""
-    return torch.Generator().manual_seed(_mix(seed, *names))
-
-
-def seed_everything(seed: int, *names: object) -> None:
-    """The one place that seeds torch's global generators (initial weights and the like)."""
-    torch.manual_seed(_mix(seed, *names))
 
 
 def choose_device(name: str) -> torch.device:

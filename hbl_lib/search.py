@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,7 +18,7 @@ from .genotype import Genotype
 from .losses import Beta, FoundLoss, LossSpace, Space
 from .parameters import ArchitectureSearchParams, LossSearchParams, LowerParams
 from .runs import Stage
-from .supernet import Supernet
+from .supernet import Supernet, weights_of
 
 SATURATED = 1e-3  # an upper-level loss below this no longer asks for anything
 MOVED = 0.2  # a search in which nothing moved by this much is not resolved
@@ -77,7 +76,7 @@ class LossSearch:
         self.judge = classifier.folded()
         self.device = next(network.parameters()).device
         self.beta = Beta(space).to(self.device)
-        self.weights = {name: p for name, p in network.named_parameters() if not name.endswith(".alpha")}
+        self.weights = weights_of(network)
         alphas = [p for name, p in network.named_parameters() if name not in self.weights]
         self.alphas = alphas if alpha_rate else []
         for alpha in alphas:
@@ -175,15 +174,18 @@ class ArchitectureSearch:
         rate = loop.cosine(index, self.steps, self.params.rate, self.params.final_rate)
         trained = self._loss(self.train, index)
         gradient = torch.autograd.grad(trained, self.weights, create_graph=True)
-        names = [name for name, _ in self.supernet.named_parameters() if not name.endswith(".alpha")]
-        ahead = {name: w - rate * g for name, w, g in zip(names, self.weights, gradient, strict=True)}
+        ahead = {n: w - rate * g for (n, w), g in zip(weights_of(self.supernet).items(), gradient, strict=True)}
         return self._loss(self.held_out, index, ahead)
+
+    def _moving(self) -> list[Tensor]:
+        """All that a step of the upper level changes: alpha, and Adam's state."""
+        return [*self.alphas, *(tensor for state in self.upper.state.values() for tensor in state.values())]
 
     def step(self, index: int) -> dict[str, Any]:
         """One step of both levels; its record."""
-        judged, norms, before = None, {}, None
+        judged, norms, before = None, {}, []
         if index >= self.params.warmup:
-            before = copy.deepcopy([[alpha.detach() for alpha in self.alphas], self.upper.state_dict()])
+            before = [(tensor, tensor.detach().clone()) for tensor in self._moving()]
             judged = self._unrolled(index) if self.params.gradient == "unrolled" else self._loss(self.held_out, index)
             for alpha, slope in zip(self.alphas, torch.autograd.grad(judged, self.alphas), strict=True):
                 alpha.grad = slope
@@ -198,10 +200,11 @@ class ArchitectureSearch:
             rate = loop.cosine(index, self.steps, self.params.rate, self.params.final_rate)
             _lower_step(self.lower, gradient, norms["gradient"], rate, self.params.clip)
         elif before:
+            if len(before) == len(self.alphas):  # Adam had no state yet
+                self.upper.state.clear()
             with torch.no_grad():
-                for alpha, value in zip(self.alphas, before[0], strict=True):
-                    alpha.copy_(value)
-            self.upper.load_state_dict(before[1])
+                for tensor, value in before:
+                    tensor.copy_(value)
         shares = self.supernet.shares()
         fcm = torch.cat((shares["encoder"], shares["decoder"])).mean(0)
         moved = (parameters_to_vector(self.alphas).detach() - self.start).abs()

@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import figures, files, manifest, paper, variants
+from . import figures, files, manifest, outcomes, tables, variants
 from .manifest import STUDIES
-from .search import SATURATED
 from .studies import BY_NAME
 
 LABELS = {
@@ -57,7 +56,7 @@ def signals(folder: Path) -> tuple[Figure, str]:
     """The upper-level loss of the loss searches over the steps, and the alternative text."""
     paths = {name: place / "history.json" for name, place in loss_searches(folder).items()}
     histories = {name: files.read_json(path) for name, path in paths.items() if path.is_file()}
-    return figures.signals(histories, SATURATED), f"Upper-level loss over the steps of: {', '.join(histories)}"
+    return figures.signals(histories), f"Upper-level loss over the steps of: {', '.join(histories)}"
 
 
 def signal_table(folder: Path) -> pd.DataFrame:
@@ -75,7 +74,7 @@ def signal_table(folder: Path) -> pd.DataFrame:
 
 def measured(folder: Path, seeds: Sequence[str], name: str) -> list[dict[str, Any]]:
     """A study's metrics for every seed of the run in `folder`; empty where any has not run."""
-    places = [replica / STUDIES / name for replica in paper.replicas(folder, seeds)]
+    places = [replica / STUDIES / name for replica in outcomes.replicas(folder, seeds)]
     done = all((place / manifest.NAME).is_file() for place in places)
     return [manifest.metrics(place) for place in places] if done else []
 
@@ -83,22 +82,22 @@ def measured(folder: Path, seeds: Sequence[str], name: str) -> list[dict[str, An
 def rank_table(folder: Path, names: Sequence[str]) -> pd.DataFrame:
     """The rank correlations of a run's studies `names`, for readers."""
     frame = pd.DataFrame([row for name in names for row in _ranked(manifest.metrics(folder / STUDIES / name))])
-    return paper.shown_columns(paper.Table(frame, ""))
+    return tables.shown_columns(tables.Table(frame, ""))
 
 
-def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> paper.Table:
+def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> tables.Table:
     """Every rank correlation of the tasks in results/PROFILE, a row for each seed."""
     rows = []
     for folder in (profile_folder / task for task in tasks):
         for name in BY_NAME:
-            places = [replica / STUDIES / name / "metrics.json" for replica in paper.replicas(folder, seeds)]
-            for run, path in zip(measured(folder, seeds, name), places, strict=False):
-                head = {"task": paper.name_of(paper.task_of(folder)), "seed": str(run["seed"])}
-                facts = {"steps": run["steps"], "file": str(path.relative_to(profile_folder))}
+            paths = outcomes.files_of(folder, seeds, f"{STUDIES}/{name}").split(" ")
+            for run, path in zip(measured(folder, seeds, name), paths, strict=False):
+                head = {"task": outcomes.name_of(outcomes.task_of(folder)), "seed": str(run["seed"])}
+                facts = {"steps": run["steps"], "file": path}
                 rows += [head | row | facts for row in _ranked(run)]
     notes = (
         "Spearman's rho, signed so that 1 is full agreement on what is better, with a 95 % interval (Fisher's z, "
         "standard error by Bonett and Wright). Each setting is trained once, for `steps` steps, from the same initial "
         "weights and on the same crops; all is measured on validation pictures. LPIPS stands on the features named.",
     )
-    return paper.Table(pd.DataFrame(rows), "Do the searches' signals rank as quality does?", notes)
+    return tables.Table(pd.DataFrame(rows), "Do the searches' signals rank as quality does?", notes)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from . import ablations, config, data, evaluation, manifest, overlap, paper, runs, soundness, splits, stages, variants
+from . import ablations, config, data, evaluation, inputs, manifest, overlap, paper, runs, soundness, splits, variants
 from .errors import KitError
 from .genotype import Genotype
 
@@ -96,7 +96,7 @@ def _check_run(run: runs.Run, methods: dict[str, Path]) -> None:
     """Weights, restored pictures and data, which are the same for every seed."""
     params, lists = run.params, run.folder / "00_data/splits.json"
     if not params.perceptual.untrained:  # 02_loss_search would stop for want of them, after the classifier
-        stages.loss_space(run)
+        inputs.loss_space(run)
     if methods and lists.is_file():  # a fault would cost what 05_evaluate has made
         evaluation.restored_elsewhere(methods, data.Pictures(run.data_root, splits.read(lists)["test"]))
     if params.task.data != "embedded":

@@ -16,7 +16,8 @@ KEYS = {"name", "ours", "reference", "ratio", "unit", "machine"}
 SCALING = {
     "seconds of an iteration": ("scaling_size_seconds_", "side of the crop"),
     "MB of an iteration": ("scaling_size_memory_mb_", "side of the crop"),
-    "seconds of a layer": ("scaling_operations_seconds_", "number of candidates"),
+    "seconds of a supernet": ("scaling_operations_seconds_", "number of candidates"),
+    "MB of a supernet": ("scaling_operations_memory_mb_", "number of candidates"),
 }
 
 
@@ -31,13 +32,14 @@ def measured(results: Path) -> tuple[list[dict[str, Any]], Path]:
 
 
 def table(entries: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row for each entry that is no point of a plot."""
+    """One row for each entry that is no point of a plot and no single change."""
     rows = []
     for entry in entries:
-        if entry["name"].startswith("scaling_"):
+        if entry["name"].startswith(("scaling_", "change_")):
             continue
         target, met = entry.get("target"), entry.get("met")
         of = "" if target is None else f"{'value' if entry['of_value'] else 'ratio'} at most {target:.3g}"
+        of = f"ratio within {entry['within']:.0%} of 1" if "within" in entry else of
         rows.append(
             {
                 "entry": entry["name"].replace("_", " "),
@@ -52,27 +54,34 @@ def table(entries: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def gains(entries: list[dict[str, Any]]) -> pd.DataFrame:
+    """What each change leaves of time or memory, a row each: predicted, and measured in one or several places."""
+    rows: dict[str, dict[str, str]] = {}
+    for entry in (entry for entry in entries if "change" in entry):
+        predicted = _short(entry["predicted"])
+        row = rows.setdefault(
+            entry["change"], {"change": entry["change"], "predicted": predicted, "since": entry["why"]}
+        )
+        measured = f"{entry['ratio']:.2f} ({entry['where']})"
+        row["measured"] = "; ".join(filter(None, (row.get("measured"), measured)))
+    return pd.DataFrame(list(rows.values()))
+
+
 def _short(value: float | None) -> str:
     """Three digits; nothing for None."""
     return "" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def scaling(entries: list[dict[str, Any]]) -> Figure:
-    """Time and memory against the crop's side, and time against the number of candidates, both sides."""
-    from .figures import panels
-
-    figure, axes = panels(len(SCALING), 4.0, 3.2)
-    for axis, (title, (prefix, label)) in zip(axes, SCALING.items(), strict=True):
+    """Time and memory against the crop's side, and against the number of candidates, both sides."""
+    figure = Figure(figsize=(8.4, 6.4), layout="constrained")
+    for axis, (title, (prefix, label)) in zip(figure.subplots(2, 2).flat, SCALING.items(), strict=True):
         points = sorted((e for e in entries if e["name"].startswith(prefix)), key=lambda e: e["x"])
-        for side, color, style in (("reference", "#d55e00", "o--"), ("kit", "#0072b2", "s-")):
-            axis.plot(
-                [e["x"] for e in points],
-                [e["ours" if side == "kit" else side] for e in points],
-                style,
-                color=color,
-                label=side,
-            )
+        for side, color, style in (("reference", "#d55e00", "o--"), ("ours", "#0072b2", "s-")):
+            named = "kit" if side == "ours" else side
+            axis.plot([e["x"] for e in points], [e[side] for e in points], style, color=color, label=named)
         axis.set(title=title, xlabel=label, ylim=(0, None))
+        axis.grid(color="#dddddd")
         axis.legend()
     return figure
 

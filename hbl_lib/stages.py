@@ -16,6 +16,7 @@ from . import (
     files,
     images,
     inference,
+    inputs,
     metrics,
     overlap,
     perceptual,
@@ -25,59 +26,17 @@ from . import (
     training,
 )
 from .baselines import CLASSICAL, color_matrix
-from .classifier import Classifier
 from .config import located
-from .data import Crops, Pictures
+from .data import Pictures
 from .genotype import Genotype
 from .losses import FoundLoss, LossSpace
-from .network import parameter_count
-from .parameters import RetrainParams
+from .network import macs, parameter_count
 from .restorer import Restorer
-from .runs import Run, Stage, seed_everything
+from .runs import Run, Stage
+from .seeding import seed_everything
 from .supernet import Supernet
 
 CONFUSION_BATCHES = 16
-
-
-def pictures(stage: Stage, *lists: str) -> Pictures:
-    """The pairs of the named lists; a picture that has changed since 00_data is refused."""
-    stored = stage.need("00_data", "splits.json")
-    dealt = splits.read(stored)
-    return Pictures(stage.run.data_root, [pair for name in lists for pair in dealt[name]], splits.checksums(stored))
-
-
-def crops(stage: Stage, section: str, crop: int, lists: tuple[str, ...], batch: int = 1) -> Crops:
-    """Crops of the named lists for a section of the parameters."""
-    name = "/".join((section, *lists))
-    return Crops(pictures(stage, *lists), crop, stage.run.params.seed, name, batch)
-
-
-def retraining_crops(stage: Stage, params: RetrainParams) -> Crops:
-    """What a restorer trains on: train and search lists together."""
-    shown = pictures(stage, "train", "search")
-    halves = int(params.half_crops * params.steps_for(len(shown), params.batch))
-    return Crops(shown, params.crop, stage.run.params.seed, "retrain/train/search", params.batch, halves)
-
-
-def loss_space(run: Run) -> LossSpace:
-    """The loss space over the trunks at hand."""
-    params = run.params.perceptual
-    trunk = perceptual.feature_trunk(params.download, params.untrained)
-    lpips, ways = perceptual.lpips_term(trunk, params.download, params.untrained), run.params.loss_space
-    return LossSpace(trunk, lpips, ways.vgg_distance, ways.lpips_input, ways.ssim).to(run.device)
-
-
-def supernet(run: Run, mixing: str = "kernel") -> Supernet:
-    """A freshly drawn supernet as the parameters have it."""
-    return Supernet(mixing, run.params.network.split, run.params.network.combine).to(run.device)
-
-
-def recorded_space(stage: Stage) -> LossSpace:
-    """`loss_space`, with its trunks noted in the manifest."""
-    space = loss_space(stage.run)
-    for term, trunk in (("vgg_term", space.trunk), ("lpips_term", space.lpips.trunk)):
-        stage.facts[term] = {"features": trunk.name, "sha256": trunk.checksum}
-    return space
 
 
 def data_name(data: str) -> str:
@@ -137,8 +96,8 @@ def classifier(run: Run) -> None:
     """
     params = run.params.classifier
     with run.stage("01_classifier") as stage:
-        shown = crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
-        held_out = crops(stage, "classifier", params.crop, ("validation",), params.batch // 2)
+        shown = inputs.crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
+        held_out = inputs.crops(stage, "classifier", params.crop, ("validation",), params.batch // 2)
         trained, history = training.ClassifierTraining(params, shown, run.device).run(stage)
         trained.save(stage.output("classifier.safetensors"))
         tables = {
@@ -155,49 +114,42 @@ def loss_search(run: Run) -> None:
     """02: loss.yaml."""
     params = run.params.loss_search
     with run.stage("02_loss_search") as stage:
-        judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
-        train, held_out = (crops(stage, "loss_search", params.crop, (name,)) for name in ("train", "search"))
-        space = recorded_space(stage)
+        judge = inputs.trained_classifier(stage)
+        train, held_out = inputs.both_levels(stage, "loss_search", params.crop)
+        space = inputs.recorded_space(stage)
         if run.params.search == "published":
             layers_of = run.params.loss_space.published_layers
             found, history, summary = FoundLoss.published(run.params.task.name, space.trunk, layers_of), [], {}
         else:
-            found, history = search.LossSearch(params, supernet(run), space, judge, train, held_out).run(stage)
+            found, history = search.LossSearch(params, inputs.supernet(run), space, judge, train, held_out).run(stage)
             summary = search.loss_summary(history, params.warmup)
-            stage.facts["clear_features"] = perceptual.reuse(space.references)
+            stage.facts["clear_features"] = perceptual.reuse(space.clear_features)
         found.write(stage.output("loss.yaml"))
         facts = {"search": run.params.search, "trunk": found.trunk, "lpips_term": space.lpips.name}
         write_metrics(stage, len(train.pictures), facts | summary)
         finish(stage, history)
 
 
-def found_loss(stage: Stage) -> FoundLoss:
-    """What the loss search found: 02's, or that of the last of several rounds, which end in 03."""
-    params = stage.run.params
-    alternated = params.rounds > 1 and params.search == "here"
-    return FoundLoss.read(stage.need("03_architecture_search" if alternated else "02_loss_search", "loss.yaml"))
-
-
 def _next_round(stage: Stage, number: int, alphas: list[Tensor], space: LossSpace) -> tuple[FoundLoss, Supernet]:
     """Round `number` of Eq. 4: the loss for the architecture `alphas`, then the architecture for that loss."""
     params, run = stage.run.params, stage.run
-    judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
+    judge = inputs.trained_classifier(stage)
 
     def drawn(name: str) -> Supernet:
         seed_everything(params.seed, stage.name, name, number)
-        network = supernet(run, params.architecture_search.mixing)
+        network = inputs.supernet(run, params.architecture_search.mixing)
         for alpha, value in zip(network.alphas(), alphas, strict=True):
             alpha.data.copy_(value)
         return network
 
-    def both(section: str, crop: int) -> list[Crops]:
-        return [crops(stage, f"{section} {number}", crop, (name,)) for name in ("train", "search")]
-
-    shown = both("loss_search", params.loss_search.crop)
+    shown = inputs.both_levels(stage, f"loss_search {number}", params.loss_search.crop)
     searching = search.LossSearch(params.loss_search, drawn("loss"), space, judge, *shown)
     found, history = searching.run(stage.part(f"loss_{number}"))
     files.write_json(stage.output(f"loss_{number}/history.json"), history)
-    network, shown = drawn("architecture"), both("architecture_search", params.architecture_search.crop)
+    network, shown = (
+        drawn("architecture"),
+        inputs.both_levels(stage, f"architecture_search {number}", params.architecture_search.crop),
+    )
     searching = search.ArchitectureSearch(params.architecture_search, network, space, found, *shown)
     _, history = searching.run(stage.part(f"architecture_{number}"))
     files.write_json(stage.output(f"architecture_{number}/history.json"), history)
@@ -213,12 +165,12 @@ def architecture_search(run: Run) -> None:
         for left in ("loss.yaml", "supernet.safetensors"):  # of a run before, with other parameters
             stage.output(left).unlink(missing_ok=True)
         found = FoundLoss.read(stage.need("02_loss_search", "loss.yaml"))
-        train, held_out = (crops(stage, "architecture_search", params.crop, (name,)) for name in ("train", "search"))
+        train, held_out = inputs.both_levels(stage, "architecture_search", params.crop)
         if run.params.search == "published":
             genotype, history, summary = Genotype.published(run.params.task.name), [], {}
         else:
-            space = recorded_space(stage)
-            network = supernet(run, params.mixing)
+            space = inputs.recorded_space(stage)
+            network = inputs.supernet(run, params.mixing)
             genotype, history = search.ArchitectureSearch(params, network, space, found, train, held_out).run(stage)
             summary = search.architecture_summary(history)
             for number in range(2, run.params.rounds + 1):
@@ -226,7 +178,7 @@ def architecture_search(run: Run) -> None:
                 genotype = Genotype.derive(network)
                 found.write(stage.output("loss.yaml"))
             network.save(stage.output("supernet.safetensors"))
-            stage.facts["clear_features"] = perceptual.reuse(space.references)
+            stage.facts["clear_features"] = perceptual.reuse(space.clear_features)
         genotype.write(stage.output("genotype.yaml"))
         facts = {"search": run.params.search, "parameters": parameter_count(Restorer(genotype))}
         facts |= {"operations": genotype.counts(), "skip_collapse": genotype.skip_collapse()}
@@ -238,14 +190,14 @@ def retrain(run: Run) -> None:
     """04: restorer.safetensors, the found network trained from scratch with the found loss."""
     params = run.params.retrain
     with run.stage("04_retrain") as stage:
-        genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
-        found = found_loss(stage)
-        shown = retraining_crops(stage, params)
+        genotype = inputs.found_genotype(stage)
+        found = inputs.found_loss(stage)
+        shown = inputs.retraining_crops(stage, params)
         restorer = Restorer(genotype, run.params.network.combine).to(run.device)
-        validation = pictures(stage, "validation")
-        space = recorded_space(stage)
+        validation = inputs.pictures(stage, "validation")
+        space = inputs.recorded_space(stage)
         best, history = training.RestorerTraining(params, restorer, space, found, shown, validation).run(stage)
-        stage.facts["clear_features"] = perceptual.reuse(space.references)
+        stage.facts["clear_features"] = perceptual.reuse(space.clear_features)
         restorer.save(stage.output("restorer.safetensors"))
         facts = {"steps": len(history), "crop": params.crop, "parameters": parameter_count(restorer)}
         write_metrics(stage, len(shown.pictures), facts | {"validation_psnr": best.psnr, "best_step": best.step + 1})
@@ -258,23 +210,23 @@ def evaluate(run: Run, methods: str = "") -> None:
     `methods`: "name=folder ...", restored pictures made elsewhere, which are scored like the others.
     """
     with run.stage("05_evaluate") as stage:
-        genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
+        genotype = inputs.found_genotype(stage)
         restorer = Restorer.load(stage.need("04_retrain", "restorer.safetensors"), genotype).to(run.device)
         retrained = files.read_json(stage.need("04_retrain", "metrics.json"))
         deployed = restorer.deploy()
-        test = pictures(stage, "test")
+        test = inputs.pictures(stage, "test")
         folders = evaluation.parse_methods(methods)
         evaluation.refuse_own(folders, run.folder)
         elsewhere = evaluation.restored_elsewhere(folders, test)
         stage.facts["methods"] = {name: files.checksums(folder) for name, folder in folders.items()}
-        matrix = color_matrix.fit(pictures(stage, "train", "search"))
+        matrix = color_matrix.fit(inputs.pictures(stage, "train", "search"))
         compared = methods_compared(deployed, matrix, elsewhere)
         judged = evaluation.judge(stage, test, compared)
         facts = {
             "search": files.read_json(stage.need("03_architecture_search", "metrics.json"))["search"],
             "steps": retrained["steps"],
             "parameters": retrained["parameters"],
-            "macs": evaluation.macs(restorer),
+            "macs": macs(restorer),
             "given": list(elsewhere),
             **evaluation.summary(test, judged, compared),
             "protocols": evaluation.protocols(stage, test, judged),

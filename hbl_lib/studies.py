@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import effects, inference, manifest, metrics, random_search, stages
-from .classifier import Classifier, upper_loss
+from . import effects, inference, inputs, manifest, metrics, random_search, stages
+from .classifier import upper_loss
 from .data import Crops, Pictures
 from .errors import KitError, nearest
-from .genotype import Genotype
 from .losses import TERMS, FoundLoss, LossSpace
 from .manifest import STUDIES
 from .perceptual import LPIPS
 from .progress import Progress
-from .runs import Run, Stage, generator
+from .runs import Run, Stage
+from .seeding import generator
 from .supernet import Supernet
 
 CROPS = 4  # of each validation picture, on which a level's loss is taken
@@ -65,8 +65,8 @@ def quality(network: nn.Module, validation: Pictures, lpips: LPIPS) -> dict[str,
 
 def _losses(stage: Stage, space: LossSpace, found: FoundLoss, validation: Pictures) -> list[dict[str, Any]]:
     run, params = stage.run, stage.run.params.studies
-    genotype = Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))
-    judge = Classifier.load(stage.need("01_classifier", "classifier.safetensors")).to(run.device)
+    genotype = inputs.found_genotype(stage)
+    judge = inputs.trained_classifier(stage)
     settings = {"found": found, "equal weights": FoundLoss.equal(space.trunk)}
     for index in range(params.losses - len(settings)):
         settings[f"drawn {index + 1}"] = drawn_loss(found, space, generator(run.params.seed, stage.name, "loss", index))
@@ -87,7 +87,7 @@ def _genotypes(stage: Stage, space: LossSpace, found: FoundLoss, validation: Pic
     if run.params.search == "published":
         raise KitError(f"{stage.name}: search=published trains no supernet: run with search=here")
     supernet = Supernet.load(stage.need("03_architecture_search", "supernet.safetensors")).to(run.device)
-    settings = {"found": Genotype.read(stage.need("03_architecture_search", "genotype.yaml"))}
+    settings = {"found": inputs.found_genotype(stage)}
     drawn = random_search.draw(run, stage.name, params.genotypes - len(settings))
     settings |= {f"drawn {index + 1}": genotype for index, genotype in enumerate(drawn)}
     shown = Crops(validation, run.params.architecture_search.crop, run.params.seed, "architecture_search/validation")
@@ -115,8 +115,8 @@ def run_study(run: Run, name: str) -> Path:
     if name not in BY_NAME:
         raise KitError(f"no study '{name}'; there are: {', '.join(BY_NAME)}.{nearest(name, BY_NAME)}")
     with run.stage(f"{STUDIES}/{name}") as stage:
-        space, found = stages.recorded_space(stage), stages.found_loss(stage)
-        validation = stages.pictures(stage, "validation")
+        space, found = inputs.recorded_space(stage), inputs.found_loss(stage)
+        validation = inputs.pictures(stage, "validation")
         rows = BY_NAME[name](stage, space, found, validation)
         facts = {"steps": run.params.studies.steps, "crop": run.params.studies.crop, "lpips_of": space.lpips.name}
         stages.write_metrics(stage, len(validation), facts | {"settings": rows, "ranks": ranks(name, rows)})

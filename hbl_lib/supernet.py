@@ -142,6 +142,11 @@ def _square(kernel: Tensor) -> Tensor:
     return kernel.unflatten(2, (side, side))
 
 
+def weights_of(network: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights by name: all parameters but alpha."""
+    return {name: p for name, p in network.named_parameters() if not name.endswith(".alpha")}
+
+
 class Supernet(Network):
     """The network of Figure 2 with a mixed operation at each searched place; 4,366,464 weights and 576 alpha.
 
@@ -207,8 +212,8 @@ class Supernet(Network):
         return [mixed.alpha for mixed in self.mixed()]
 
     def weights(self) -> list[nn.Parameter]:
-        """All parameters but alpha: the lower level's variable omega."""
-        return [p for name, p in self.named_parameters() if not name.endswith(".alpha")]
+        """All parameters but alpha: the lower level's variable w."""
+        return list(weights_of(self).values())
 
     def shares(self) -> dict[str, Tensor]:
         """softmax(alpha), detached, in the order of `operations`: encoder (9, 4), hnu (7, 8, 9), decoder (9, 4).

@@ -1,9 +1,10 @@
-"""Tables as data frames, from metrics files and the published numbers; no numbers of their own."""
+"""What notebooks show of metrics files and published numbers, as data frames and sentences; no numbers of its own."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,38 @@ from .embedded import DRAWN
 from .losses import FoundLoss, published_weights
 from .metrics import mean
 from .parameters import Section, TaskParams
+from .search import MOVED, SATURATED
 
 ROWS = {"degraded": "degraded", "color_matrix": "colour matrix", "restored": "HBL"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with what belongs under it."""
+
+    frame: pd.DataFrame
+    caption: str
+    notes: tuple[str, ...] = ()
+
+
+def shown_columns(table: Table) -> pd.DataFrame:
+    """The frame for readers: without what the caption says of all rows, and without the key, which is for machines.
+
+    A value with its interval (columns NAME, "NAME from", "NAME to") becomes one cell.
+    """
+    frame = table.frame.drop(columns=["key", "measured on"], errors="ignore")
+    for name in [column.removesuffix(" from") for column in frame if column.endswith(" from")]:
+        digits = 2 if "dB" in name else 3
+        cells = [
+            "" if pd.isna(value) else f"{value:+.{digits}f}" + _interval(low, high, digits)
+            for value, low, high in zip(frame[name], frame[f"{name} from"], frame[f"{name} to"], strict=True)
+        ]
+        frame = frame.drop(columns=[f"{name} from", f"{name} to"]).assign(**{name: cells})
+    return frame
+
+
+def _interval(low: float | None, high: float | None, digits: int) -> str:
+    return "" if pd.isna(low) else f"\u00a0({low:+.{digits}f}\u00a0to\u00a0{high:+.{digits}f})"
 
 
 def source(runs: Sequence[dict[str, Any]]) -> str:
@@ -92,9 +123,8 @@ def search_note(name: str, summary: dict[str, Any]) -> str:
         words += (
             f"Of {summary['upper_steps']} steps, {summary['saturated_share']:.0%} were saturated (upper-level loss "
         )
-        words += (
-            f"under 0.001) and in {summary['faint_share']:.0%} the hypergradient was under a thousandth of its start."
-        )
+        words += f"under {SATURATED}) and in {summary['faint_share']:.0%} "
+        words += "the hypergradient was under a thousandth of its start."
     else:
         moved = summary["moved"]
         words = f"Rows of alpha moved by {moved['min']:.2f} to {moved['max']:.2f} (median {moved['median']:.2f})."
@@ -102,7 +132,7 @@ def search_note(name: str, summary: dict[str, Any]) -> str:
             units = ", ".join(map(str, summary["skip_collapse"]))
             words += f" Warning: skip connections have taken over in HNU {units}."
     if not summary["resolved"]:
-        words += " Search not resolved: nothing moved by 0.2, so read nothing into what it found."
+        words += f" Search not resolved: nothing moved by {MOVED}, so read nothing into what it found."
     return f"<p><b>{words}</b></p>"
 
 

@@ -18,7 +18,8 @@ from .data import Crops, Pictures
 from .losses import FoundLoss, Space
 from .parameters import ClassifierParams, RetrainParams
 from .progress import Progress
-from .runs import Stage, generator
+from .runs import Stage
+from .seeding import generator
 
 
 class ClassifierTraining:

@@ -3,7 +3,7 @@
 import pytest
 from test_paper import evaluated, write_manifest
 
-from hbl_lib import ablations, claims, effects, files, manifest, paper
+from hbl_lib import ablations, claims, effects, files, manifest, outcomes, tables
 from hbl_lib.errors import KitError
 from hbl_lib.losses import TERMS
 
@@ -43,7 +43,7 @@ def per_image(below=0.0, noise=0):
 def folder(tmp_path):
     """Three seeds of a run with three members of known effects: ours 1 dB over 3-C, .8 under 1-C, level with equal."""
     folder = tmp_path / "llie_lol"
-    for seed, replica in enumerate(paper.replicas(folder, SEEDS)):
+    for seed, replica in enumerate(outcomes.replicas(folder, SEEDS)):
         evaluated(replica, "llie_lol", seed)
         ours = files.read_json(replica / "05_evaluate/metrics.json") | {"per_image": per_image()}
         files.write_json(replica / "05_evaluate/metrics.json", ours)
@@ -127,7 +127,7 @@ def test_sides_that_were_judged_on_different_pictures_are_refused(folder):
     ],
 )
 def test_a_dominant_loss_must_lead_in_every_seed(folder, weights, expected):
-    for replica, of_seed in zip(paper.replicas(folder, SEEDS), weights, strict=True):
+    for replica, of_seed in zip(outcomes.replicas(folder, SEEDS), weights, strict=True):
         loss(replica, of_seed)
     assert rows(folder).loc["l1 has the largest share", "verdict"] == expected
 
@@ -145,7 +145,7 @@ def test_a_vgg_weight_over_other_features_says_nothing_of_the_paper_s(tmp_path):
 
 def test_the_readers_table_has_effects_with_their_intervals(folder):
     table = claims.table(folder.parent, ["llie_lol"], SEEDS)
-    shown = paper.shown_columns(table).set_index("against")
+    shown = tables.shown_columns(table).set_index("against")
     assert shown.loc["3-C", "effect (dB)"].startswith("+1.00\u00a0(+")
     assert "seeds 0, 1, 2" in table.caption
     assert 'TASKS="llie_lol" SEEDS="0 1 2" ABLATIONS=1' in table.notes[-1]

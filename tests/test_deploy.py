@@ -61,13 +61,15 @@ def test_folding_leaves_the_network_as_it_was_and_asks_for_no_gradients(rng):
 
 @pytest.mark.parametrize("name", ["llie_lol", "uie"])
 @pytest.mark.parametrize("folded", [False, True])
-@pytest.mark.parametrize(("size", "rows"), [((150, 42), 32), ((97, 33), 4), ((64, 50), 64)])
-def test_strips_of_any_height_give_the_whole_picture(name, folded, size, rows, rng):
+@pytest.mark.parametrize(
+    ("size", "lines"), [((150, 42), 32), ((97, 33), 4), ((64, 50), 64), ((42, 150), 32), ((33, 97), 4)]
+)
+def test_strips_of_any_width_give_the_whole_picture(name, folded, size, lines, rng):
     network = restorer(name).double()
     network = network.deploy() if folded else network
     picture = torch.rand(1, 3, *size, generator=rng, dtype=torch.float64)
     with torch.no_grad():
-        torch.testing.assert_close(strips.restore(network, picture, rows), network(picture), rtol=0, atol=1e-11)
+        torch.testing.assert_close(strips.restore(network, picture, lines), network(picture), rtol=0, atol=1e-11)
 
 
 def test_strips_of_the_widest_kernels_see_far_enough(rng):
@@ -80,10 +82,21 @@ def test_strips_of_the_widest_kernels_see_far_enough(rng):
         torch.testing.assert_close(strips.restore(network, picture, 8), network(picture), rtol=0, atol=1e-11)
 
 
+def test_strips_go_across_the_longer_side(monkeypatch):
+    """Else those of a panorama would be mostly margin."""
+    cut, original = [], strips.strips
+    monkeypatch.setattr(strips, "strips", lambda *a: cut.append(a) or original(*a))
+    network = restorer("llie_lol").deploy()
+    for height, width in ((400, 100), (100, 400)):
+        strips.restore(network, torch.rand(1, 3, height, width))
+    assert [(length, axis) for length, _, axis in cut] == [(400, -2), (400, -1)]
+
+
 def test_a_large_picture_goes_through_in_strips_without_being_told(monkeypatch):
     network, picture = restorer("llie_lol").deploy(), data.chelsea()
     whole = inference.restore(network, picture)
     cut, original = [], strips.restore
+    monkeypatch.setattr(strips, "WHOLE", 2**15)
     monkeypatch.setattr(strips, "PIXELS", 2**14)
     monkeypatch.setattr(strips, "restore", lambda *a: cut.append(a) or original(*a))
     found = inference.restore(network, picture)

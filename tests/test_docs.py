@@ -4,10 +4,12 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 
 import pytest
 
 import hbl_lib
+from hbl_lib import files, manifest
 
 MODULES = [
     module.name for module in pkgutil.walk_packages(hbl_lib.__path__, "hbl_lib.") if module.name != "hbl_lib.__main__"
@@ -36,6 +38,22 @@ def test_every_public_name_says_what_it_is_and_its_examples_hold(name):
 
 def test_there_are_examples():
     assert sum(doctest.testmod(importlib.import_module(name)).attempted for name in MODULES) >= 12
+
+
+def test_the_map_names_every_module():
+    named = set(re.findall(r"`(\w+)`", hbl_lib.__doc__.split("What a stage leaves")[0]))
+    assert named == {name.split(".")[1] for name in MODULES}
+
+
+def test_the_keys_of_metrics_and_history_are_told(chain):
+    rows = dict(re.findall(r"^- (0\d_\w+): ((?:.|\n  )*)", hbl_lib.__doc__, re.MULTILINE))
+    assert len(rows) == 6
+    for stage, told in rows.items():
+        folder = chain[0] / "llie_lol" / stage
+        keys = set(manifest.metrics(folder)) - {"profile", "task", "stage", "seed", "data", "images"}
+        if (folder / "history.json").is_file():
+            keys |= set(files.read_json(folder / "history.json")[-1])
+        assert keys <= set(re.findall(r"\w+", told)), stage
 
 
 def test_make_docs_writes_a_page_for_every_module_that_asks_for_nothing(run, tmp_path):

@@ -61,7 +61,7 @@ def test_versions_of_one_scene_are_no_samples_of_their_own():
     images = [{"group": scene} for scene in ("a", "a", "a", "b")]
     once = effects.by_scene(images, [1.0, 2.0, 3.0, 5.0])
     assert once == {"a": 2.0, "b": 5.0}
-    assert effects.effect(effects.table([once])).pictures == 2
+    assert effects.effect(effects.table([once])).scenes == 2
 
 
 def test_seeds_that_were_judged_on_different_pictures_are_refused():

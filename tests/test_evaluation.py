@@ -10,6 +10,7 @@ from hbl_lib.config import ROOT
 from hbl_lib.data import Pictures
 from hbl_lib.errors import KitError
 from hbl_lib.genotype import Genotype
+from hbl_lib.network import macs
 from hbl_lib.pairs import Pair
 from hbl_lib.restorer import Restorer
 
@@ -24,11 +25,11 @@ def test_pictures(tmp_path, rng):
 
 
 def test_macs_of_the_published_network_are_those_counted_by_hand():
-    assert evaluation.macs(Restorer(Genotype.published("llie_lol"))) == {"size": [400, 600], "count": 21_757_440_000}
+    assert macs(Restorer(Genotype.published("llie_lol"))) == {"size": [400, 600], "count": 21_757_440_000}
 
 
 def test_macs_of_one_convolution_are_its_closed_form():
-    assert evaluation.macs(nn.Conv2d(3, 5, 3, padding=1))["count"] == 400 * 600 * 5 * 3 * 9
+    assert macs(nn.Conv2d(3, 5, 3, padding=1))["count"] == 400 * 600 * 5 * 3 * 9
 
 
 def test_methods_are_names_with_folders():

@@ -15,7 +15,8 @@ from hbl_lib import checkpoint, files, images, loop, runs
 from hbl_lib.data import Crops, Pictures
 from hbl_lib.errors import KitError
 from hbl_lib.pairs import Pair
-from hbl_lib.runs import Stage, generator
+from hbl_lib.runs import Stage
+from hbl_lib.seeding import generator
 
 STEPS = 8
 ALWAYS, NEVER = "checkpoint_seconds=0", "checkpoint_seconds=1e9"

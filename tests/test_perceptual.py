@@ -218,24 +218,24 @@ def counted(trunk, monkeypatch):
 
 def test_features_of_a_clear_picture_are_computed_once_and_for_no_gradient(counted, rng):
     trunk, shown = counted
-    references, wanted = perceptual.References(trunk), [0, 1, 2, 3]
+    clear_features, wanted = perceptual.ClearFeatures(trunk), [0, 1, 2, 3]
     clear = torch.rand(1, 3, 16, 16, generator=rng).requires_grad_()
-    first = references.of(clear, wanted)
-    again = references.of(clear.detach().clone(), wanted)
-    assert len(shown) == 1 and (references.computed, references.found) == (1, 1)
+    first = clear_features.of(clear, wanted)
+    again = clear_features.of(clear.detach().clone(), wanted)
+    assert len(shown) == 1 and (clear_features.computed, clear_features.found) == (1, 1)
     for index, features in zip(wanted, trunk.features(clear, wanted), strict=True):
         torch.testing.assert_close(first[index], features)
         assert torch.equal(first[index], again[index])
         assert not first[index].requires_grad
-    references.of(clear, [0])
-    references.of(clear * 0.5, wanted)
-    assert (references.computed, references.found) == (3, 1)
+    clear_features.of(clear, [0])
+    clear_features.of(clear * 0.5, wanted)
+    assert (clear_features.computed, clear_features.found) == (3, 1)
 
 
 def test_kept_features_make_room_for_the_newest(trunk, rng):
     pictures = torch.rand(3, 1, 3, 16, 16, generator=rng)
     one = sum(f.nbytes for f in trunk.features(pictures[0], [0]))
-    references = perceptual.References(trunk, room=2 * one)
+    clear_features = perceptual.ClearFeatures(trunk, room=2 * one)
     for picture in (0, 1, 0, 2, 0, 1):  # 2 makes 1 go, the one not seen for longest
-        references.of(pictures[picture], [0])
-    assert (references.computed, references.found) == (4, 2)
+        clear_features.of(pictures[picture], [0])
+    assert (clear_features.computed, clear_features.found) == (4, 2)

@@ -88,7 +88,7 @@ def test_markup_in_names_and_parameters_never_becomes_markup(ablated):
 
 def test_the_only_script_is_the_kit_s_own_and_no_other_would_run(ablated):
     page = (ablated / "report.html").read_text()
-    own = (config.ROOT / "hbl_lib/assets/report.js").read_text()
+    own = (config.ROOT / "hbl_lib/assets/page.js").read_text()
     assert re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL) == [own]
     digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page).group(1)

@@ -5,7 +5,7 @@ import shutil
 
 from test_claims import SEEDS, folder  # noqa: F401 (folder is a fixture)
 
-from hbl_lib import config, files, paper, references, report
+from hbl_lib import config, files, outcomes, references, report
 
 
 def test_every_committed_run_is_a_row_with_its_own_scores_and_nothing_of_it_is_a_picture():
@@ -28,7 +28,7 @@ def test_a_reference_of_three_seeds_is_told_with_its_claims(folder, tmp_path):  
     assert found == (root / "real-mine/llie_lol", list(SEEDS))
     told = dict(references.told(found))
     assert "replicates" in told["Which claims hold"].text.replace("\u00a0", " ")
-    scores = [run["restored"]["psnr"] for run in paper.measured(folder, SEEDS)]
+    scores = [run["restored"]["psnr"] for run in outcomes.measured(folder, SEEDS)]
     row = references.overview(root).iloc[0]
     assert row["restored"].startswith(f"{sum(scores) / 3:.2f} dB") and row["seeds"] == "0, 1, 2"
 

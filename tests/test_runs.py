@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hbl_lib import files, runs
+from hbl_lib import files, runs, seeding
 from hbl_lib.errors import KitError
 
 HOLD = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
@@ -109,14 +109,14 @@ def test_a_failing_stage_writes_no_manifest_and_lets_go_of_its_lock(tmp_path):
 
 def test_a_generator_is_fixed_by_seed_and_names_alone():
     def draw(*names: object) -> list[int]:
-        return torch.randint(1000, (8,), generator=runs.generator(*names)).tolist()
+        return torch.randint(1000, (8,), generator=seeding.generator(*names)).tolist()
 
     before = torch.get_rng_state()
     assert draw(0, "crop", 3) == draw(0, "crop", 3)
     purposes = ((0, "crop", 3), (1, "crop", 3), (0, "order", 3), (0, "crop", 4))
     assert len({tuple(draw(*names)) for names in purposes}) == 4
     assert torch.equal(torch.get_rng_state(), before)
-    assert runs.generator(0, "crop", 3).initial_seed() == 1747200980807013253  # the same on every machine
+    assert seeding.generator(0, "crop", 3).initial_seed() == 1747200980807013253  # the same on every machine
 
 
 def test_a_stage_starts_from_the_same_global_seed_each_time(tmp_path):

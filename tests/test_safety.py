@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hbl_lib import checkpoint, config, files, html, perceptual, weights
+from hbl_lib import checkpoint, config, files, markup, perceptual, weights
 from hbl_lib.__main__ import main
 from hbl_lib.classifier import Classifier
 from hbl_lib.errors import KitError
@@ -156,11 +156,11 @@ def test_markup_is_shown_as_text():
 
     frame = pd.DataFrame({MARKUP: [MARKUP], "file": [f"{MARKUP} javascript:alert(1)"]})
     shown = [
-        html.table_text(frame),
-        html.table_text(frame, links="file"),
-        html.facts({MARKUP: MARKUP}).text,
-        html.listing([MARKUP]).text,
-        html.table(frame, "index").text,
+        markup.table_text(frame),
+        markup.table_text(frame, links="file"),
+        markup.facts({MARKUP: MARKUP}).text,
+        markup.listing([MARKUP]).text,
+        markup.table(frame, "index").text,
     ]
     for text in shown:
         assert "<img" not in text and "&lt;img" in text

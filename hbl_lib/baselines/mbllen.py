@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..errors import KitError
 from ..losses import FoundLoss
-from ..perceptual import References, Trunk
+from ..perceptual import ClearFeatures, Trunk
 from ..ssim import ms_ssim_index, ssim_index
 
 BRANCHES, CHANNELS = 10, 32
@@ -80,13 +80,13 @@ class MBLLENSpace(nn.Module):
 
     def __init__(self, trunk: Trunk):
         super().__init__()
-        self.trunk, self.references = trunk, (References(trunk),)
+        self.trunk, self.clear_features = trunk, (ClearFeatures(trunk),)
         self.register_buffer("scales", torch.ones(len(TERMS)))
 
     def raw(self, restored: Tensor, clear: Tensor) -> Tensor:
         """The terms before they are divided, (6,)."""
         layer = [self.trunk.groups[2][-1]]
-        reference = self.references[0].of(clear, layer)[layer[0]]
+        reference = self.clear_features[0].of(clear, layer)[layer[0]]
         (features,) = self.trunk.features(restored, layer)
         similar = (1 - ssim_index(restored, clear), 1 - ms_ssim_index(restored, clear))
         distances = ((restored - clear).abs().mean(), *similar, (features - reference).abs().mean())

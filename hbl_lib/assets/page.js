@@ -56,7 +56,7 @@ for (const table of document.querySelectorAll("table")) {
 
 // What scrolls sideways can be reached by the keyboard.
 const reachable = () => {
-  for (const box of document.querySelectorAll(".wide, .highlight, pre, .jp-OutputArea-output, math")) {
+  for (const box of document.querySelectorAll(".wide, .highlight, pre, math")) {
     if (box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   }

@@ -1,0 +1,140 @@
+"""What each change gains: the kit's step against the same with that one change taken back, and what was predicted.
+
+Predictions are by counting, made before measuring: a forward pass is 1, a gradient 3, a forward-mode pass 3; of the
+folded network multiplications (21.8 billion), and maps read and written at 10 GB/s in a pass of .2 s.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+from hbl_lib import bilevel
+from hbl_lib.classifier import Classifier
+from hbl_lib.perceptual import ClearFeatures
+from hbl_lib.search import LossSearch
+from hbl_lib.supernet import Supernet
+
+from . import cases, measure
+from .cases import Step, next_index
+from .measure import device
+
+
+class Change(NamedTuple):
+    """What was changed, its predicted share of what it was before, and why that."""
+
+    title: str
+    predicted: float | None
+    why: str
+
+
+SEARCH = {
+    "feature mixing": Change(
+        "kernels mixed in place of feature maps", 0.62, "multiplications: HNU 45 taps for 68, FCM 25 for 44"
+    ),
+    "kernels layer by layer": Change(
+        "kernels of all layers mixed at once", None, "little at 256 pixels, more at 64, where launching counts"
+    ),
+    "finite difference": Change(
+        "exact hypergradient in place of the finite difference", 1.1, "9 passes for 8; paid for exactness"
+    ),
+    "weight step by itself": Change("the weight step takes the look-ahead's gradient", 0.75, "9 of 12 passes"),
+    "model rebuilt": Change("no model is rebuilt", 0.99, "a copy of 17 MB"),
+    "classifier not folded": Change("classifier's normalisations folded", 0.95, "fewer passes over its maps"),
+    "clear features anew": Change("features of the clear picture once a step", 0.9, "one of ten passes through VGG-19"),
+}
+RESTORER = {
+    "identities beside": Change("identities folded into kernels", 0.97, "ten additions of 6 MB"),
+    "dense inputs apart": Change(
+        "one convolution for all that reads a dense layer's input", 1.0, "ten concatenations less, ten additions more"
+    ),
+    "branches in turn": Change("R_u and R_v side by side", 1.0, "one of 28 places has two layers of one kind"),
+    "nothing in place": Change("ReLUs and sums in place", 0.9, "sixteen maps that need no new memory"),
+    "default format": Change("channels-last", 0.6, "what the convolutions alone gain"),
+}
+CORES = Change("one notebook a core in place of one on two (`threads: 1`)", 0.6, "crops are small")
+STRIPS = Change("strips, memory", 0.41, "as at 12 megapixels: what does not grow with the picture is small")
+
+
+def loss_search(size: int, perceptual_terms: bool) -> dict[str, Step]:
+    """The kit's loss search iteration, "ours", and the same with one change taken back; nothing is shared by two."""
+
+    def search(mixing: str = "kernel", hypergradient: str = "exact") -> LossSearch:
+        torch.manual_seed(0)
+        judge = Classifier("resnet50").eval().requires_grad_(False).to(device())
+        params = cases.search_params().model_copy(update={"hypergradient": hypergradient})
+        space = cases.whole_space() if perceptual_terms else cases.PixelSpace()
+        shown = (cases.crops(size, name) for name in ("train", "held out"))
+        found = LossSearch(params, Supernet(mixing).to(device()), space, judge, *shown)
+        found.unfolded = judge  # type: ignore[attr-defined]
+        return found
+
+    searches = {"ours": search(), "feature mixing": search("feature")}
+    searches["finite difference"] = search(hypergradient="finite_difference")
+    searches |= {name: search() for name in SEARCH if name not in searches}
+    searches["kernels layer by layer"].network.alike = {}
+    searches["classifier not folded"].judge = searches["classifier not folded"].unfolded
+    if not perceptual_terms:
+        del searches["clear features anew"]
+    ways: dict[str, Callable[[LossSearch], None]] = {
+        "weight step by itself": _by_itself,
+        "model rebuilt": _rebuilding,
+        "clear features anew": _forgetting,
+    }
+    return {name: functools.partial(ways.get(name, _step), found) for name, found in searches.items()}
+
+
+def _step(search: LossSearch) -> None:
+    search.step(next_index(search))
+
+
+def _by_itself(search: LossSearch) -> None:
+    """A step whose weight step computes the lower level's gradient anew."""
+
+    def exact(values: bilevel.Values, beta: Tensor, upper: bilevel.Upper, weights: bilevel.Weights, rate: float):
+        found = bilevel.exact(values, beta, upper, weights, rate)
+        return dataclasses.replace(found, lower=bilevel.without_upper(values, beta, weights).lower)
+
+    with mock.patch.dict(bilevel.METHODS, exact=exact):
+        _step(search)
+
+
+def _rebuilding(search: LossSearch) -> None:
+    """A step that also makes a model of its own for the look-ahead, and loads weights into it."""
+    rebuilt = copy.deepcopy(search.network)
+    rebuilt.load_state_dict(search.network.state_dict())
+    _step(search)
+
+
+def _forgetting(search: LossSearch) -> None:
+    """A step that computes the features of the clear picture whenever it needs them."""
+
+    def anew(clear_features: ClearFeatures, clear: Tensor, wanted: list[int]) -> dict[int, Tensor]:
+        with torch.no_grad():
+            return dict(clear_features.trunk.stream(clear, wanted))
+
+    with mock.patch.object(ClearFeatures, "of", anew):
+        _step(search)
+
+
+STEPS_OF = """
+import sys, torch
+torch.set_num_threads(int(sys.argv[1]))
+from benchmarks import cases, measure
+step = cases.loss_search("ours", 64, False)
+step()
+print(measure.seconds(lambda: [step() for _ in range(60)]))
+"""
+
+
+def two_notebooks(threads: int) -> float:
+    """Seconds of two loss searches of 60 steps on quick's crops: on one core each, or in turn on two."""
+    took = measure.at_once(2 if threads == 1 else 1, STEPS_OF, str(threads))
+    return max(map(float, took)) * (1 if threads == 1 else 2)
