@@ -222,7 +222,7 @@ def slices() -> list[Entry]:
     cut = [f"{sections[stage]}.steps={steps}" for stage, steps in SLICES.items()]
     given = ("paper", "llie_lol")
     said = {cost.stage: cost.seconds for cost in plan.plan(*given, overrides=",".join([*settings, *cut]))}
-    found = []
+    found, threads = [], torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:
         run = runs.open_run(*given, results=folder, overrides=",".join([*settings, *cut]))
         for stage in ("00_data", *SLICES):
@@ -230,6 +230,7 @@ def slices() -> list[Entry]:
         for stage, steps in SLICES.items():
             taken = manifest.read(run.folder / stage / manifest.NAME)["seconds"]
             found.append(entry(f"plan_{stage}_{steps}_steps", said[stage], taken, "s", within=WITHIN))
+    torch.set_num_threads(threads)  # stages set their own
     return found
 
 

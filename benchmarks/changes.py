@@ -1,7 +1,7 @@
 """What each change gains: the kit's step against the same with that one change taken back, and what was predicted.
 
-Predictions are by counting, made before measuring: a forward pass is 1, a gradient 3, a forward-mode pass 3; of the
-folded network multiplications (21.8 billion), and maps read and written at 10 GB/s in a pass of .2 s.
+Predictions are by counting: a forward pass is 1, a gradient 3, a forward-mode pass 3; of the folded network
+multiplications (21.8 billion), and maps read and written at 10 GB/s in a pass of .2 s. README says when they were made.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ def lol_restorer() -> Restorer:
 
 @torch.no_grad()
 def folded_difference(task: str, seed: int) -> tuple[float, float]:
-    """Largest difference of a published network, drawn anew, on a photograph in float32: folded from as it is.
+    """A published network with new weights on a photograph, in float32: how far folding moves its output at most.
 
-    And the second from what it gives in float64: its own rounding.
+    And how far float32 itself does, from float64.
     """
     torch.manual_seed(seed)
     network = Restorer(Genotype.published(task)).to(device())

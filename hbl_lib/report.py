@@ -193,16 +193,17 @@ def speed_html(results: Path) -> str:
     alt += "number of candidates, for the published scheme (reference) and for the kit"
     gains = speed.gains(entries)
     told = (
-        "<h3>What each change gains</h3><p>The kit's step as a share of the same step with that one change taken back."
+        "<h3>What each change gains</h3><p>The kit's step as a share of the same with that one change taken back.</p>"
     )
     return (
         "<p>The kit's side against a reference written plainly: the published scheme for the searches (its alpha "
         "frozen, or pruned of gradients that nothing uses, where so named), the plain network and others for the "
-        "restorer. Times are medians, both sides in turn in one run; memory is of a fresh process for each side. "
-        "Measured on "
-        f"{html.escape(speed.machines(entries))}; from {html.escape(where)}; <code>make bench</code> measures anew.</p>"
+        "restorer. Times are medians, both sides in turn in one run; memory is of a fresh process for each side; a "
+        "plan's time stands against what the stage took. Measured on "
+        f"{html.escape(speed.machines(entries))}; from {html.escape(where)}; <code>make bench</code> measures anew, "
+        "<code>python -m benchmarks --only 'frugal gains slices'</code> the rest.</p>"
         f"{table_text(speed.table(entries))}"
-        + (f"{told}</p>{table_text(gains)}" if len(gains) else "")
+        + (f"{told}{table_text(gains)}" if len(gains) else "")
         + (figures.show(speed.scaling(entries), alt).text if any("x" in entry for entry in entries) else "")
     )
 

@@ -23,7 +23,7 @@ class Restorer(Network):
         self.genotype = genotype
 
     def deploy(self) -> Network:
-        """The folded network: the same output to 1e-5 or its own rounding, faster, without gradients."""
+        """The folded network: the same output but for rounding, faster, without gradients."""
         return deploy.deploy(self)
 
     def save(self, path: Path) -> None:

@@ -1,5 +1,7 @@
 """The benchmarks compare like with like, and the committed figures are whole."""
 
+import re
+
 import pytest
 import torch
 from test_supernet import alone
@@ -122,9 +124,10 @@ def test_an_iteration_is_the_same_with_one_change_taken_back(monkeypatch):
     monkeypatch.setattr(
         cases, "whole_space", lambda: LossSpace(trunk := perceptual.untrained_trunk(), perceptual.lpips_term(trunk))
     )
-    moves, betas, passes, computed = {}, {}, {}, {}
+    moves, betas, passes, computed, searches = {}, {}, {}, {}, {}
     for name, step in changes.loss_search(32, True).items():
         (search,) = step.args
+        searches[name] = search
         seen = []
         search.network.register_forward_hook(lambda *_, seen=seen: seen.append(1))
         before = torch.cat([w.detach().flatten() for w in search.weights.values()])
@@ -137,6 +140,12 @@ def test_an_iteration_is_the_same_with_one_change_taken_back(monkeypatch):
     for name in moves.keys() - {"finite difference"}:
         assert (betas[name] - betas["ours"]).norm() < 0.02 * betas["ours"].norm(), name
         assert (moves[name] - moves["ours"]).norm() < 2e-3 * moves["ours"].norm(), name
+    mixings = {name: {mixed.mixing for mixed in found.network.mixed()} for name, found in searches.items()}
+    assert mixings["feature mixing"] == {"feature"} and mixings["ours"] == {"kernel"}
+    assert searches["ours"].network.alike and not searches["kernels layer by layer"].network.alike
+    assert searches["classifier not folded"].judge is not searches["ours"].judge
+    assert any(isinstance(m, torch.nn.BatchNorm2d) for m in searches["classifier not folded"].judge.modules())
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in searches["ours"].judge.modules())
     assert passes["weight step by itself"] == passes["ours"] + 1
     assert computed["ours"] > 0 and computed["clear features anew"] == 0  # it keeps none, so counts none
 
@@ -154,8 +163,13 @@ print(measure.peak(lambda: [torch.ones(250_000) for _ in range(50)]))
     assert float(measure.script(source, str(freed))) == pytest.approx(50, abs=5)
 
 
-@pytest.mark.parametrize("side", cases.SIDES)
-@pytest.mark.parametrize("case", [cases.loss_search, cases.architecture_search])
+@pytest.mark.parametrize(
+    ("case", "side"),
+    [
+        *((cases.loss_search, side) for side in (*cases.SIDES, "frozen")),
+        *((cases.architecture_search, side) for side in (*cases.SIDES, "pruned")),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")
 def test_both_sides_of_an_iteration_run_and_move_the_network(side, case, monkeypatch):
     made = []
@@ -213,6 +227,13 @@ def test_a_target_is_of_the_ratio_or_of_the_value():
     assert bench.entry("restore_12mp_memory_mb", 1900, 4000, "MB", True)["met"] is True
     assert bench.entry("loader_share_quick", 0.06, None, "of a step", True)["met"] is False
     assert bench.entry("restorer_vs_unet", 3.0, 1.0, "s")["met"] is None
+    assert bench.entry("folded_output_difference_uie", 2e-5, 1e-4, "of the range", True)["met"] is False
+    assert [bench.entry("plan_04", said, 100.0, "s", within=0.15)["met"] for said in (84, 86, 114, 116)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_the_committed_figures_hold_every_entry_with_its_machine_and_ratio(tmp_path):
@@ -220,6 +241,15 @@ def test_the_committed_figures_hold_every_entry_with_its_machine_and_ratio(tmp_p
     assert path == speed.REFERENCE
     by_name = {entry["name"]: entry for entry in entries}
     wanted = {*bench.TARGETS, "restorer_vs_mbllen", "restorer_vs_unet"} - {"loader_share", "folded_output_difference"}
+    wanted |= {f"folded_output_difference_{task}" for task in ("llie_lol", "llie_mit", "sihr", "uie")}
+    wanted |= {
+        f"loss_search_iteration_{of}_alpha_frozen" for of in ("time", "memory", "memory_perceptual", "memory_400")
+    }
+    wanted |= {f"plan_{stage}_{steps}_steps" for stage, steps in bench.SLICES.items()}
+    titles = {
+        change.title for change in (*changes.SEARCH.values(), *changes.RESTORER.values(), changes.CORES, changes.STRIPS)
+    }
+    assert titles == {entry["change"] for entry in entries if "change" in entry}
     assert wanted | {f"loader_share_{profile}" for profile in config.names("profiles")} <= set(by_name)
     for entry in entries:
         assert entry["machine"] and entry["unit"]
@@ -233,3 +263,14 @@ def test_the_tables_in_the_benchmarks_readme_are_those_of_the_committed_figures(
     told = (measure.ROOT / "benchmarks/README.md").read_text()
     for table in (speed.table(entries), speed.gains(entries)):
         assert table.to_markdown(index=False, disable_numparse=True) in told
+
+
+def test_readme_s_words_on_speed_are_those_of_the_committed_figures(tmp_path):
+    ratios = {entry["name"]: entry["ratio"] for entry in speed.measured(tmp_path)[0] if entry["ratio"]}
+    told = " ".join((measure.ROOT / "README.md").read_text().split("### How fast")[1].split("Both sides")[0].split())
+    search, kinds = "loss_search_iteration", ("time", "memory")
+    first = [ratios[f"{search}_{kind}{terms}"] for terms in ("", "_perceptual") for kind in kinds]
+    frozen = [ratios[f"{search}_{kind}{terms}_alpha_frozen"] for terms in ("", "_perceptual") for kind in kinds]
+    both = [ratios[f"architecture_search_iteration_time{end}"] for end in ("", "_pruned")]
+    wanted = [*first, both[0], *frozen, both[1], ratios["restorer_vs_plain"]]
+    assert re.findall(r"(?<!\d)\.\d\d", told)[: len(wanted)] == [f"{value:.2f}"[1:] for value in wanted]

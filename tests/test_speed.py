@@ -30,3 +30,4 @@ def test_the_committed_measurements_are_shown_with_a_plot_that_has_words(tmp_pat
     page = report.speed_html(tmp_path)
     assert page.count("<img") == 1 and 'alt="Time and memory of a search iteration' in page
     assert "committed with the kit" in page
+    assert "What each change gains" in page and "<td>0.75</td>" in page.split("look-ahead")[1].split("</tr>")[0]
