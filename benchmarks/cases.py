@@ -88,16 +88,16 @@ def loss_search(side: str, size: int, perceptual_terms: bool) -> Step:
     train, held_out = crops(size, "train"), crops(size, "held out")
     space = whole_space() if perceptual_terms else PixelSpace()
     torch.manual_seed(0)
-    judge = Classifier("resnet50").eval().requires_grad_(False).to(device())
+    classifier = Classifier("resnet50").eval().requires_grad_(False).to(device())
     if side == "ours":
-        search = LossSearch(search_params(), Supernet().to(device()), space, judge, train, held_out)
+        search = LossSearch(search_params(), Supernet().to(device()), space, classifier, train, held_out)
         return lambda: search.step(next_index(search))
     values = published.all_values(space.trunk, space.lpips) if perceptual_terms else published.pixel_values
     count = len(space.names) if perceptual_terms else len(PIXEL_TERMS)
     network = published.supernet().to(device())
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not (side == "frozen" and name.endswith(".alpha")))
-    scheme = published.LossSearch(network, values, count, judge, RATE)
+    scheme = published.LossSearch(network, values, count, classifier, RATE)
     return lambda: scheme.step(*_pair(train, scheme), held_out.at(next_index(scheme))[0].to(device()))
 
 
@@ -142,7 +142,7 @@ def hypergradient_errors(seed: int, size: int) -> dict[str, float]:
     """
     torch.manual_seed(seed)
     clear, unseen = torch.rand(2, 1, 3, size, size)
-    plain, judge = Supernet(), Classifier("resnet10").eval().requires_grad_(False)
+    plain, classifier = Supernet(), Classifier("resnet10").eval().requires_grad_(False)
     for alpha in plain.alphas():
         alpha.requires_grad_(False)
     trunk = perceptual.untrained_trunk()
@@ -152,13 +152,13 @@ def hypergradient_errors(seed: int, size: int) -> dict[str, float]:
         weights = {name: p for name, p in plain.named_parameters() if p.requires_grad}
         to = next(iter(weights.values())).dtype
         values = bilevel.at_weights(plain, lambda y: space.values(y, clear.to(to)), 0.3 * clear.to(to))
-        upper = bilevel.at_weights(plain, lambda y: upper_loss(judge, y), 0.3 * unseen.to(to))
+        upper = bilevel.at_weights(plain, lambda y: upper_loss(classifier, y), 0.3 * unseen.to(to))
         coefficients = torch.ones(len(space.names), dtype=to)
         return bilevel.METHODS[method](values, coefficients, upper, weights, RATE).coefficients.double()
 
     methods = {"ours": "exact", "reference": "finite_difference", "double_backward": "double_backward"}
     found = {name: estimate(method) for name, method in methods.items()}
-    for module in (plain, judge, space):
+    for module in (plain, classifier, space):
         module.double()
     truth = estimate("double_backward")
     return {name: ((value - truth).norm() / truth.norm()).item() for name, value in found.items()}
@@ -187,12 +187,12 @@ def loader_steps(profile: str, clock: Callable[[], float]) -> dict[str, tuple[St
     retraining = params.retrain.model_copy(update={**steps, "average": 0.0})
     both = Waiting(crops(judging.crop, "classifier", judging.batch // 2), clock)
     shown = Waiting(crops(retraining.crop, "retrain", retraining.batch), clock)
-    judge = training.ClassifierTraining(judging, both, device())
+    judging_loop = training.ClassifierTraining(judging, both, device())
     restorer = training.RestorerTraining(
         retraining, restorers.lol_restorer(), space, FoundLoss.equal(space.trunk), shown, pictures()
     )
     return {
-        "classifier": (lambda: judge.step(next_index(judge)), both),
+        "classifier": (lambda: judging_loop.step(next_index(judging_loop)), both),
         "retrain": (lambda: restorer.step(next_index(restorer)), shown),
     }
 

@@ -68,19 +68,19 @@ def loss_search(size: int, perceptual_terms: bool) -> dict[str, Step]:
 
     def search(mixing: str = "kernel", hypergradient: str = "exact") -> LossSearch:
         torch.manual_seed(0)
-        judge = Classifier("resnet50").eval().requires_grad_(False).to(device())
+        classifier = Classifier("resnet50").eval().requires_grad_(False).to(device())
         params = cases.search_params().model_copy(update={"hypergradient": hypergradient})
         space = cases.whole_space() if perceptual_terms else cases.PixelSpace()
         shown = (cases.crops(size, name) for name in ("train", "held out"))
-        found = LossSearch(params, Supernet(mixing).to(device()), space, judge, *shown)
-        found.unfolded = judge  # type: ignore[attr-defined]
+        found = LossSearch(params, Supernet(mixing).to(device()), space, classifier, *shown)
+        found.unfolded = classifier  # type: ignore[attr-defined]
         return found
 
     searches = {"ours": search(), "feature mixing": search("feature")}
     searches["finite difference"] = search(hypergradient="finite_difference")
     searches |= {name: search() for name in SEARCH if name not in searches}
     searches["kernels layer by layer"].network.alike = {}
-    searches["classifier not folded"].judge = searches["classifier not folded"].unfolded
+    searches["classifier not folded"].classifier = searches["classifier not folded"].unfolded
     if not perceptual_terms:
         del searches["clear features anew"]
     ways: dict[str, Callable[[LossSearch], None]] = {

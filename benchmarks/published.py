@@ -85,8 +85,8 @@ class PlainRestorer(Restorer):
 class LossSearch:
     """The published iteration: one beta step and one weight step."""
 
-    def __init__(self, network: nn.Module, values: Values, count: int, judge: Classifier, rate: float):
-        self.network, self.values, self.judge, self.rate = network, values, judge, rate
+    def __init__(self, network: nn.Module, values: Values, count: int, classifier: Classifier, rate: float):
+        self.network, self.values, self.classifier, self.rate = network, values, classifier, rate
         self.weights = [p for name, p in network.named_parameters() if not name.endswith(".alpha")]
         self.beta = torch.ones(count, requires_grad=True, device=self.weights[0].device)
         self.upper = torch.optim.Adam([self.beta], lr=5e-4, betas=(0.5, 0.999))
@@ -110,7 +110,7 @@ class LossSearch:
         gradient = torch.autograd.grad(self._loss(self.network, degraded, clear), self.weights)
         ahead = self._ahead(gradient)
         label = torch.ones(len(unseen), dtype=torch.long, device=unseen.device)
-        loss = F.cross_entropy(self.judge(ahead(unseen)), label)
+        loss = F.cross_entropy(self.classifier(ahead(unseen)), label)
         moved = [p for name, p in ahead.named_parameters() if not name.endswith(".alpha")]
         v = torch.autograd.grad(loss, moved)
         step = RADIUS / torch.cat([g.flatten() for g in v]).norm()

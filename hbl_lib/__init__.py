@@ -8,7 +8,7 @@ Where things live, from what is run to what it stands on:
 - the network: `operations`, `network`, `genotype`, `restorer`, `training`, `deploy`, `strips`, `inference`, `baselines`
 - beside the main run: `ablations`, `random_search`, `studies`, `variants`
 - pictures: `pairs`, `soundness`, `overlap`, `splits`, `data`, `images`, `modes`, `embedded`, `degradations`
-- scores: `evaluation`, `metrics`
+- scores: `evaluation`, `metrics`, `given_methods`
 - what the numbers say: `outcomes`, `effects`, `claims`, `findings`, `ledger`, `search_quality`, `references`, `speed`
 - what is shown: `tables`, `paper`, `publish`, `figures`, `paper_figures`, `drawings`, `markup`, `report`, `page`
 - parameters: `parameters`, `config`, `settings`

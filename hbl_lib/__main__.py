@@ -65,21 +65,7 @@ def _notebook(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from . import settings
 
-    a = arguments
-    given = settings.Given(
-        a.profile,
-        a.tasks,
-        a.seeds,
-        a.data,
-        a.device,
-        a.results,
-        a.overrides,
-        a.ablations,
-        a.studies,
-        a.variants,
-        a.methods,
-        a.jobs,
-    )
+    given = settings.Given(*(getattr(arguments, name) for name in settings.Given._fields))
     for words in settings.check(given):
         say(words)
     return 0

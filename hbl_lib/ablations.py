@@ -215,11 +215,11 @@ def _loss_and_architecture(
 def _searched(stage: Stage, chosen: Member, space: Space) -> tuple[FoundLoss, nn.Module, dict[str, Any]]:
     """A loss searched for the member's network; synchronous: the supernet's alphas along with it."""
     run, params = stage.run, stage.run.params.loss_search
-    judge = inputs.trained_classifier(stage)
+    classifier = inputs.trained_classifier(stage)
     train, held_out = inputs.both_levels(stage, "loss_search", params.crop)
     together = chosen.architecture == "synchronous"
     network = inputs.supernet(run) if together else _network(stage, chosen, None)
     part, rate = stage.part("search"), run.params.architecture_search.alpha_rate if together else None
-    found, history = search.LossSearch(params, network, space, judge, train, held_out, rate).run(part)
+    found, history = search.LossSearch(params, network, space, classifier, train, held_out, rate).run(part)
     files.write_json(stage.output("search/history.json"), history)
     return found, network, {"search": search.loss_summary(history, params.warmup)}

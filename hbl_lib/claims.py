@@ -68,27 +68,27 @@ def _printed(rows: dict[str, dict[str, float]], better: str, worse: str) -> dict
 
 def comparisons(task: TaskParams) -> list[Comparison]:
     """What the paper claims of a task's restored pictures, and runs can test."""
-    on_lol = task.name == "llie_lol"
-    table5 = paper.published("table5")["rows"] if on_lol else {}
+    claimed = paper.ablated(task)
+    table5 = paper.published("table5")["rows"] if claimed else {}
     losses, found = outcomes.LOSSES, []
     for label, worse in (("MBLLEN", "mbllen_default"), ("U-Net", "unet_default"), ("HBL", "ours_default")):
         better = OURS if label == "HBL" else (f"{losses}/{worse.replace('default', 'searched')}", "restored")
         worse = (f"{losses}/{worse}", "restored")
-        found.append(Comparison(LOSS, f"{label}, equal weights", better, worse, {}, on_lol))
+        found.append(Comparison(LOSS, f"{label}, equal weights", better, worse, {}, claimed))
     for name, member in ablations.members(outcomes.ARCHITECTURES, task.name).items():
         if name in ("ours", "published"):
             continue
         claim = {"synchronous": STRATEGY, "random": DRAWN}.get(name, UNIFORM)
         worse = (f"{outcomes.ARCHITECTURES}/{name}", "restored")
         known = _printed(table5, "Ours", member.label)
-        found.append(Comparison(claim, member.label, OURS, worse, known, on_lol and claim != DRAWN))
+        found.append(Comparison(claim, member.label, OURS, worse, known, claimed and claim != DRAWN))
     printed, ours = paper.published_scores(task), (outcomes.EVALUATION, "restored")
     sides = {
         "MBLLEN": (OURS, f"{losses}/mbllen_default", "restored"),
         "U-Net": (OURS, f"{losses}/unet_default", "restored"),
     }
     for key, method in CLASSICAL.items():
-        if method.made_for in ("any", task.degradation.replace("_", " ")):
+        if method.suits(task.degradation):
             sides[method.label] = (ours, outcomes.EVALUATION, key)
     sides["colour matrix"] = (ours, outcomes.EVALUATION, "color_matrix")
     for label, (better, *worse) in sides.items():

@@ -14,15 +14,20 @@ from .genotype import Genotype
 QUIET, LINE = "#f0f0f0", "#333333"
 
 
-def _box(axis: Any, x: float, y: float, text: str, width: float = 0.8, color: str | None = None) -> None:
-    """A box around (x, y); without a colour, an operation's own."""
+def box(
+    axis: Any, x: float, y: float, text: str, width: float = 0.8, color: str | None = None, size: float = 9, **edge: Any
+) -> None:
+    """A box around (x, y) with a text; without a colour it is an operation's, and takes the operation's own."""
+    line = {"ec": "#555555", "lw": 0.6} | edge
     fill = color or COLORS[text]
-    shape = FancyBboxPatch(
-        (x - width / 2, y - 0.3), width, 0.6, boxstyle="round,pad=0.03", fc=fill, ec="#555555", lw=0.7
-    )
-    axis.add_patch(shape)
+    axis.add_patch(FancyBboxPatch((x - width / 2, y - 0.33), width, 0.66, boxstyle="round,pad=0.03", fc=fill, **line))
     ink = "white" if color is None and text in DARK else "black"
-    axis.text(x, y - 0.02, text, ha="center", va="center", fontsize=9 if color is None else 7.5, color=ink)
+    axis.text(x, y, text, ha="center", va="center_baseline", fontsize=size, color=ink)
+
+
+def _quiet(axis: Any, x: float, y: float, text: str, width: float) -> None:
+    """A box of what is not searched."""
+    box(axis, x, y, text, width, QUIET, 7.5)
 
 
 def _sign(axis: Any, x: float, y: float, text: str) -> None:
@@ -54,19 +59,19 @@ def unit(names: Sequence[str], number: int, combine: str = "division") -> tuple[
         _arrow(axis, (-0.15, 1.2 if y else 1.0), (0.55, y))
         for place, operation in enumerate(row):
             x = 1.1 + 2.1 * place
-            _box(axis, x, y, operation)
-            _box(axis, x + 1.0, y, "norm" if place == 3 else "norm, ReLU", 0.85, QUIET)
+            box(axis, x, y, operation)
+            _quiet(axis, x + 1.0, y, "norm" if place == 3 else "norm, ReLU", 0.85)
             if place < 3:
                 _arrow(axis, (x + 1.45, y), (x + 1.68, y))
         _arrow(axis, (8.85, y), (9.16, y))
         _sign(axis, 9.4, y, "+")
         _arrow(axis, (9.4, 1.1), (9.4, y - 0.22 if y else y + 0.22))
-        _box(axis, 10.2, y, "ReLU", 0.6, QUIET)
+        _quiet(axis, 10.2, y, "ReLU", 0.6)
         _arrow(axis, (9.63, y), (9.88, y))
     axis.plot((-0.12, 9.4), (1.1, 1.1), color=LINE, linewidth=1)
     divides = combine == "division"
     if divides:
-        _box(axis, 11.4, 0.0, "sigmoid", 0.9, QUIET)
+        _quiet(axis, 11.4, 0.0, "sigmoid", 0.9)
         _arrow(axis, (10.52, 0.0), (10.93, 0.0))
     _arrow(axis, (10.52, 2.2), (12.0, 1.3))
     _arrow(axis, (11.87, 0.1) if divides else (10.52, 0.1), (12.02, 0.95))
@@ -90,19 +95,19 @@ def feature_modules(found: Genotype) -> tuple[Figure, str]:
         axis.text(-0.8, y + 0.95, name, fontsize=11, fontweight="bold")
         x, layer, resized = -0.35, 0, list(scalings)
         if name == "decoder":
-            _box(axis, x + 0.2, y, resized.pop(), 1.25, QUIET)
+            _quiet(axis, x + 0.12, y, resized.pop(), 1.25)
             x += 1.3
         for title, count in groups:
             axis.text(x + (count - 1) * 0.5, y + 0.45, title, fontsize=8, ha="center", color="#444444")
             for place in range(count):
-                _box(axis, x + place, y, names[layer])
+                box(axis, x + place, y, names[layer])
                 layer += 1
             for start in (0, 2) if count == 4 else ():
                 _arrow(axis, (x + start - 0.3, y - 0.34), (x + start + 1.3, y - 0.34), 0.35)
                 axis.text(x + start + 0.5, y - 0.85, "+", fontsize=11, ha="center")
             x += count
             if resized and count == 4:
-                _box(axis, x + 0.15, y, resized.pop(), 1.25, QUIET)
+                _quiet(axis, x + 0.15, y, resized.pop(), 1.25)
                 x += 1.3
     told = "; ".join(f"{name}: {', '.join(names)}" for name, _, names, *_ in rows)
     return figure, f"Operations of the feature modules. {told}. Pairs of layers add what they were given."
@@ -123,21 +128,7 @@ def genotype(found: Genotype) -> Figure:
                 axis.text(x + 0.44, top - 0.02, ("$R_u$", "$R_v$")[branch], ha="center", va="top", fontsize=9)
             for i, name in enumerate(names):
                 y = top - 0.45 - (i + (0 if tall else 0.42)) * 0.97
-                dark = name in DARK
-                axis.add_patch(
-                    FancyBboxPatch(
-                        (x + 0.06, y - 0.36),
-                        0.76,
-                        0.66,
-                        boxstyle="round,pad=0.03",
-                        fc=COLORS[name],
-                        ec="#555555",
-                        lw=0.6,
-                    )
-                )
-                axis.text(
-                    x + 0.44, y - 0.03, name, ha="center", va="center", fontsize=8, color="white" if dark else "black"
-                )
+                box(axis, x + 0.44, y - 0.03, name, 0.76, size=8)
     axis.set(xlim=(0, len(columns)), ylim=(-0.9, 9.9))
     axis.set_axis_off()
     return figure

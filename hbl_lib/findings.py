@@ -185,16 +185,12 @@ def older_list_sentence() -> str:
     )
 
 
-def vgg_sentence(table: pd.DataFrame, column: str = "public code") -> str:
-    """Figure 8 in words: the layers of group 2 in one column of `selected_layers` against the paper's."""
-    rows = table.dropna(subset=[column])
-    if column == "measured":  # another trunk's layers are other layers
-        rows = rows[rows["trunk"] == "vgg19"]
-    text = f"VGG-19 layer selected in group {GROUP}, {column}: "
-    if rows.empty:
-        return text + "none."
-    text += ", ".join(f"{NAMES[row['task']]} {row[column]} (paper {row['paper']})" for _, row in rows.iterrows())
-    shifts = set(rows["paper"] - rows[column])
+def vgg_sentence(table: pd.DataFrame) -> str:
+    """Figure 8 in words: the layers of group 2 in the public code, as `selected_layers` has them, and the paper's."""
+    rows = table.dropna(subset=["public code"])
+    pairs = ", ".join(f"{NAMES[row['task']]} {row['public code']} (paper {row['paper']})" for _, row in rows.iterrows())
+    text = f"VGG-19 layer selected in group {GROUP}, public code: {pairs}"
+    shifts = set(rows["paper"] - rows["public code"])
     if shifts == {0}:
         return text + "; as in Figure 8."
     return text + ("; counting from another start does not explain the differences." if len(shifts) > 1 else ".")

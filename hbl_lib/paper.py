@@ -56,6 +56,11 @@ def published_scores(task: TaskParams) -> dict[str, dict[str, float]]:
         raise KitError(f"task {task.name}: {task.published_table} has no {error}") from None
 
 
+def ablated(task: TaskParams) -> bool:
+    """Whether the paper's ablations, Table 5 and Figure 6, are of this task."""
+    return task.name == published("table5")["task"]
+
+
 def label_of(main: dict[str, Any]) -> str:
     """What the main run's restorer is, by what its evaluation says of the search."""
     return "HBL, searched here" if main["search"] == "here" else "HBL, published loss and genotype"
@@ -151,7 +156,7 @@ def architectures(folder: Path, seeds: Sequence[str] = ("0",)) -> Table:
     task = task_of(folder)
     members = ablations.members(ARCHITECTURES, task.name)
     here = {"title": f"Searched and naively determined architectures, {task.title}", "rows": {}}
-    printed = published("table5") if task.name == "llie_lol" else here | {"note": "The paper has it for LOL only."}
+    printed = published("table5") if ablated(task) else here | {"note": "The paper has it for another task only."}
     names = {name: member.label for name, member in members.items()}
     rows = [Row(label, label if label in printed["rows"] else "", f"{ARCHITECTURES}/{n}") for n, label in names.items()]
     frame = _side_by_side(folder, seeds, rows, printed["rows"]).drop(columns="made for", errors="ignore")

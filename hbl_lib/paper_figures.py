@@ -14,12 +14,12 @@ import seaborn as sns
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from . import drawings
 from .errors import KitError
-from .figures import COLORS, DARK
 from .findings import CLAIMED_OPERATIONS, NAMES, TERMS_SHOWN
 from .genotype import Genotype
 from .network import UNIT_LAYERS
@@ -211,7 +211,8 @@ def searched_layers(published: dict[str, Genotype], measured: dict[str, Genotype
         axis.text(-0.1, place, f"{NAMES.get(task, task)}, {label}", ha="right", va="center", fontsize=11)
         for layer, name in enumerate(found.hnu[unit - 1]):
             x = layer + (0.3 if layer >= UNIT_LAYERS // 2 else 0)
-            _draw_operation(axis, x, place, name, name in CLAIMED_OPERATIONS.get(task, ()))
+            edge = {"ec": MARK, "lw": 2.5} if name in CLAIMED_OPERATIONS.get(task, ()) else {}
+            drawings.box(axis, x + 0.45, place, name, size=10, **edge)
     for layer in range(UNIT_LAYERS):
         branch, index = divmod(layer, UNIT_LAYERS // 2)
         axis.text(layer + 0.45 + 0.3 * branch, -0.75, f"$R_{'uv'[branch]}$ {index + 1}", ha="center", fontsize=11)
@@ -220,14 +221,6 @@ def searched_layers(published: dict[str, Genotype], measured: dict[str, Genotype
     axis.text(-2.6, place + 0.9, note, fontsize=10)
     axis.set_axis_off()
     return figure
-
-
-def _draw_operation(axis: Any, x: float, y: float, name: str, claimed: bool) -> None:
-    edge = {"ec": MARK, "lw": 2.5} if claimed else {"ec": "#555555", "lw": 0.6}
-    box = FancyBboxPatch((x + 0.05, y - 0.36), 0.8, 0.72, boxstyle="round,pad=0.03", fc=COLORS[name], **edge)
-    axis.add_patch(box)
-    color = "white" if name in DARK else "black"
-    axis.text(x + 0.45, y, name, ha="center", va="center", fontsize=10, color=color)
 
 
 def feature_maps(

@@ -91,8 +91,8 @@ def _loss_search(stage: Stage, scale: float) -> tuple[int, float]:
     if run.params.search == "published":
         return 0, 0.0
     crops = inputs.both_levels(stage, "loss_search", params.crop)
-    judge = Classifier(run.params.classifier.network).eval().requires_grad_(False).to(run.device)
-    return _searching(LossSearch(params, inputs.supernet(run), _space(run), judge, *crops), scale)
+    classifier = Classifier(run.params.classifier.network).eval().requires_grad_(False).to(run.device)
+    return _searching(LossSearch(params, inputs.supernet(run), _space(run), classifier, *crops), scale)
 
 
 def _architecture_search(stage: Stage, scale: float) -> tuple[int, float]:

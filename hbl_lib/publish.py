@@ -49,7 +49,7 @@ def table_name(task: TaskParams) -> str:
 
 
 def _ablation_name(task: TaskParams, name: str) -> str:
-    return name if task.name == "llie_lol" else f"{name}_{task.name}"
+    return name if paper.ablated(task) else f"{name}_{task.name}"
 
 
 def tables(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> dict[str, Table]:
@@ -134,7 +134,7 @@ def versions(folder: Path, index: int, with_members: bool) -> tuple[dict[str, An
     add("colour matrix", outcomes.EVALUATION, "color_matrix", image["color_matrix"])
     for name, score in image["compared"].items():
         method = CLASSICAL.get(name)
-        if method is None or method.made_for in ("any", task.degradation.replace("_", " ")):
+        if method is None or method.suits(task.degradation):
             add(method.label if method else name, outcomes.EVALUATION, name, score)
     of_member("U-Net", outcomes.LOSSES, "unet_default")
     of_member("MBLLEN", outcomes.LOSSES, "mbllen_default")

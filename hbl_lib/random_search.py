@@ -13,15 +13,14 @@ from typing import Any
 from torch import nn
 
 from . import files, inputs, training
-from .data import Centres, Pictures
+from .data import Centres
 from .genotype import Genotype
 from .losses import FoundLoss, LossSpace
 from .network import macs
 from .parameters import ArchitectureSearchParams
 from .restorer import Restorer
 from .runs import Run, Stage
-from .seeding import generator, seed_everything
-from .training import Best
+from .seeding import generator
 
 GRADIENT = 3  # passes: one forward, two backward
 
@@ -50,24 +49,6 @@ def draw(run: Run, name: str, count: int) -> list[Genotype]:
     return [Genotype.drawn(generator(run.params.seed, name, "genotype", index), split) for index in range(count)]
 
 
-def trained(
-    part: Stage, genotype: Genotype, steps: int, space: LossSpace, found: FoundLoss, crop: int, validation: Pictures
-) -> tuple[Restorer, Best]:
-    """A genotype trained for `steps` steps by the recipe of retraining, and judged at their end.
-
-    A loop of its own, `part`, that is resumed. The initial weights are drawn by the stage alone, so that what is
-    compared begins alike as far as it can.
-    """
-    run = part.run
-    changes = {"steps": steps, "epochs": None, "crop": crop, "validations": 1}
-    params = run.params.retrain.model_copy(update=changes)
-    seed_everything(run.params.seed, part.name.rsplit("/", 1)[0], "network")
-    restorer = Restorer(genotype, run.params.network.combine).to(run.device)
-    shown = inputs.retraining_crops(part, params)
-    best, _ = training.RestorerTraining(params, restorer, space, found, shown, validation).run(part)
-    return restorer, best
-
-
 def search(stage: Stage, space: LossSpace, found: FoundLoss) -> tuple[Genotype, dict[str, Any]]:
     """The best of the genotypes drawn, and what was tried; each has a loop of its own below the stage.
 
@@ -83,7 +64,7 @@ def search(stage: Stage, space: LossSpace, found: FoundLoss) -> tuple[Genotype, 
     steps = steps_within(budget, networks, params.crop, len(validation))
     parts = [stage.part(f"candidate_{index}") for index in range(len(genotypes))]
     scores = [
-        trained(part, genotype, steps, space, found, params.crop, validation)[1].psnr
+        training.of_genotype(part, genotype, steps, space, found, params.crop, validation)[1].psnr
         for part, genotype in zip(parts, genotypes, strict=True)
     ]
     tried = [{"validation_psnr": score, "genotype": g.as_dict()} for score, g in zip(scores, genotypes, strict=True)]

@@ -54,7 +54,7 @@ def overview(root: Path = FOLDER) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def told(reference: Reference, base: str = "") -> list[tuple[str, markup.Html]]:
+def details(reference: Reference, base: str = "") -> list[tuple[str, markup.Html]]:
     """Title and table of all that a reference has beside its scores: claims, ledger, recipes, ranks.
 
     `base`: where results/reference is, as seen from the page.

@@ -219,7 +219,7 @@ def references_html(profile_folder: Path) -> str:
     ]
     for reference in references.references():
         name = html.escape("/".join(reference.folder.parts[-2:]))
-        for title, shown in references.told(reference, f"{base}/reference"):
+        for title, shown in references.details(reference, f"{base}/reference"):
             parts.append(f"<details><summary>{name}: {html.escape(title)}</summary>{shown.text}</details>")
     return "".join(parts)
 

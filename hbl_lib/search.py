@@ -73,7 +73,7 @@ class LossSearch:
         alpha_rate: float | None = None,
     ):
         self.params, self.network, self.space, self.train, self.held_out = params, network, space, train, held_out
-        self.judge = classifier.folded()
+        self.classifier = classifier.folded()
         self.device = next(network.parameters()).device
         self.beta = Beta(space).to(self.device)
         self.weights = weights_of(network)
@@ -97,7 +97,7 @@ class LossSearch:
         moving = index >= self.params.warmup
         if moving:
             unseen = self.held_out.at(index)[0].to(self.device)
-            judged = bilevel.at_weights(self.network, lambda restored: upper_loss(self.judge, restored), unseen)
+            judged = bilevel.at_weights(self.network, lambda restored: upper_loss(self.classifier, restored), unseen)
             estimate = bilevel.METHODS[self.params.hypergradient]
             found = estimate(values, coefficients, judged, self.weights, rate)
             self.upper.zero_grad()

@@ -9,7 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from . import ablations, config, data, evaluation, inputs, manifest, overlap, paper, runs, soundness, splits, variants
+from . import (
+    ablations,
+    config,
+    data,
+    given_methods,
+    inputs,
+    manifest,
+    overlap,
+    paper,
+    runs,
+    soundness,
+    splits,
+    variants,
+)
 from .errors import KitError
 from .genotype import Genotype
 
@@ -50,7 +63,7 @@ def check(given: Given) -> Iterator[str]:
     tasks, seeds, methods = _lists(given)
     for task, seed in itertools.product(tasks, seeds):
         run = runs.open_run(given.profile, task, seed, given.data, given.device, given.results, given.overrides)
-        evaluation.refuse_own(methods, run.folder)
+        given_methods.refuse_own(methods, run.folder)
         paper.published_scores(run.params.task)  # named wrongly, it would stop the last stage
         if run.params.search == "published":
             Genotype.published(task)
@@ -83,7 +96,7 @@ def _lists(given: Given) -> tuple[list[str], list[int], dict[str, Path]]:
         raise KitError(f"TASKS '{given.tasks}': expected names of params/tasks, each once, separated by spaces")
     if given.data and len(tasks) > 1:
         raise KitError(f"DATA is one task's, but TASKS names {len(tasks)}: {given.tasks}. Say which: TASKS=llie_lol")
-    methods = evaluation.parse_methods(given.methods)
+    methods = given_methods.parse(given.methods)
     if methods and len(tasks) > 1:
         raise KitError(f"METHODS are one task's, but TASKS names {len(tasks)}: {given.tasks}. Say which.")
     for name, folder in methods.items():
@@ -98,7 +111,7 @@ def _check_run(run: runs.Run, methods: dict[str, Path]) -> None:
     if not params.perceptual.untrained:  # 02_loss_search would stop for want of them, after the classifier
         inputs.loss_space(run)
     if methods and lists.is_file():  # a fault would cost what 05_evaluate has made
-        evaluation.restored_elsewhere(methods, data.Pictures(run.data_root, splits.read(lists)["test"]))
+        given_methods.read(methods, data.Pictures(run.data_root, splits.read(lists)["test"]))
     if params.task.data != "embedded":
         found = soundness.require_sound(soundness.check(run.data_root))
         if params.task.unseen:

@@ -14,6 +14,7 @@ from . import (
     embedded,
     evaluation,
     files,
+    given_methods,
     images,
     inference,
     inputs,
@@ -114,14 +115,14 @@ def loss_search(run: Run) -> None:
     """02: loss.yaml."""
     params = run.params.loss_search
     with run.stage("02_loss_search") as stage:
-        judge = inputs.trained_classifier(stage)
+        trained = inputs.trained_classifier(stage)
         train, held_out = inputs.both_levels(stage, "loss_search", params.crop)
         space = inputs.recorded_space(stage)
         if run.params.search == "published":
             layers_of = run.params.loss_space.published_layers
             found, history, summary = FoundLoss.published(run.params.task.name, space.trunk, layers_of), [], {}
         else:
-            found, history = search.LossSearch(params, inputs.supernet(run), space, judge, train, held_out).run(stage)
+            found, history = search.LossSearch(params, inputs.supernet(run), space, trained, train, held_out).run(stage)
             summary = search.loss_summary(history, params.warmup)
             stage.facts["clear_features"] = perceptual.reuse(space.clear_features)
         found.write(stage.output("loss.yaml"))
@@ -133,7 +134,6 @@ def loss_search(run: Run) -> None:
 def _next_round(stage: Stage, number: int, alphas: list[Tensor], space: LossSpace) -> tuple[FoundLoss, Supernet]:
     """Round `number` of Eq. 4: the loss for the architecture `alphas`, then the architecture for that loss."""
     params, run = stage.run.params, stage.run
-    judge = inputs.trained_classifier(stage)
 
     def drawn(name: str) -> Supernet:
         seed_everything(params.seed, stage.name, name, number)
@@ -143,7 +143,8 @@ def _next_round(stage: Stage, number: int, alphas: list[Tensor], space: LossSpac
         return network
 
     shown = inputs.both_levels(stage, f"loss_search {number}", params.loss_search.crop)
-    searching = search.LossSearch(params.loss_search, drawn("loss"), space, judge, *shown)
+    trained = inputs.trained_classifier(stage)
+    searching = search.LossSearch(params.loss_search, drawn("loss"), space, trained, *shown)
     found, history = searching.run(stage.part(f"loss_{number}"))
     files.write_json(stage.output(f"loss_{number}/history.json"), history)
     network, shown = (
@@ -215,9 +216,9 @@ def evaluate(run: Run, methods: str = "") -> None:
         retrained = files.read_json(stage.need("04_retrain", "metrics.json"))
         deployed = restorer.deploy()
         test = inputs.pictures(stage, "test")
-        folders = evaluation.parse_methods(methods)
-        evaluation.refuse_own(folders, run.folder)
-        elsewhere = evaluation.restored_elsewhere(folders, test)
+        folders = given_methods.parse(methods)
+        given_methods.refuse_own(folders, run.folder)
+        elsewhere = given_methods.read(folders, test)
         stage.facts["methods"] = {name: files.checksums(folder) for name, folder in folders.items()}
         matrix = color_matrix.fit(inputs.pictures(stage, "train", "search"))
         compared = methods_compared(deployed, matrix, elsewhere)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import effects, inference, inputs, manifest, metrics, random_search, stages
+from . import effects, inference, inputs, manifest, metrics, random_search, stages, training
 from .classifier import upper_loss
 from .data import Crops, Pictures
 from .errors import KitError, nearest
@@ -66,17 +66,17 @@ def quality(network: nn.Module, validation: Pictures, lpips: LPIPS) -> dict[str,
 def _losses(stage: Stage, space: LossSpace, found: FoundLoss, validation: Pictures) -> list[dict[str, Any]]:
     run, params = stage.run, stage.run.params.studies
     genotype = inputs.found_genotype(stage)
-    judge = inputs.trained_classifier(stage)
+    classifier = inputs.trained_classifier(stage)
     settings = {"found": found, "equal weights": FoundLoss.equal(space.trunk)}
     for index in range(params.losses - len(settings)):
         settings[f"drawn {index + 1}"] = drawn_loss(found, space, generator(run.params.seed, stage.name, "loss", index))
     shown = Crops(validation, run.params.loss_search.crop, run.params.seed, "loss_search/validation")
     rows = []
     for index, (name, loss) in enumerate(settings.items()):
-        restorer, _ = random_search.trained(
+        restorer, _ = training.of_genotype(
             stage.part(f"setting_{index}"), genotype, params.steps, space, loss, params.crop, validation
         )
-        signal = mean_loss(restorer, shown, lambda restored, _: upper_loss(judge, restored))
+        signal = mean_loss(restorer, shown, lambda restored, _: upper_loss(classifier, restored))
         row = {"name": name, "classifier_loss": signal, **quality(restorer.deploy(), validation, space.lpips)}
         rows.append(row | {"weights": loss.weights, "layers": list(loss.layers)})
     return rows
@@ -99,7 +99,7 @@ def _genotypes(stage: Stage, space: LossSpace, found: FoundLoss, validation: Pic
             "supernet_loss": mean_loss(supernet, shown, lambda restored, clear: space(restored, clear, found)),
             "supernet_psnr": quality(supernet, validation, space.lpips)["psnr"],
         }
-        restorer, best = random_search.trained(
+        restorer, best = training.of_genotype(
             stage.part(f"setting_{index}"), genotype, params.steps, space, found, params.crop, validation
         )
         row |= {"psnr": best.psnr, "parameters": sum(p.numel() for p in restorer.parameters())}

@@ -12,14 +12,16 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
 from . import classifier as classifiers
-from . import inference, loop, metrics
+from . import inference, inputs, loop, metrics
 from .classifier import Classifier
 from .data import Crops, Pictures
-from .losses import FoundLoss, Space
+from .genotype import Genotype
+from .losses import FoundLoss, LossSpace, Space
 from .parameters import ClassifierParams, RetrainParams
 from .progress import Progress
+from .restorer import Restorer
 from .runs import Stage
-from .seeding import generator
+from .seeding import generator, seed_everything
 
 
 class ClassifierTraining:
@@ -156,3 +158,22 @@ class RestorerTraining:
         history = loop.run(stage, self.steps, self.step, self.parts, note, [self.crops])
         self.restorer.load_state_dict(self.best.weights)
         return self.best, history
+
+
+def of_genotype(
+    part: Stage, genotype: Genotype, steps: int, space: LossSpace, found: FoundLoss, crop: int, validation: Pictures
+) -> tuple[Restorer, Best]:
+    """A genotype trained for `steps` steps by the recipe of retraining, and judged at their end.
+
+    A loop of its own, `part`, that is resumed. The initial weights are drawn by the stage alone, so that what is
+    compared begins alike as far as it can.
+    """
+    run = part.run
+    changes = {"steps": steps, "epochs": None, "crop": crop, "validations": 1}
+    params = run.params.retrain.model_copy(update=changes)
+    seed_everything(run.params.seed, part.name.rsplit("/", 1)[0], "network")
+    restorer = Restorer(genotype, run.params.network.combine).to(run.device)
+    best, _ = RestorerTraining(params, restorer, space, found, inputs.retraining_crops(part, params), validation).run(
+        part
+    )
+    return restorer, best

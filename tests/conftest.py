@@ -11,8 +11,10 @@ import torch
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from hbl_lib import checkpoint, perceptual, runs, stages, weights
+from hbl_lib import checkpoint, images, perceptual, runs, stages, weights
+from hbl_lib.data import Pictures
 from hbl_lib.losses import LossSpace
+from hbl_lib.pairs import Pair
 
 # Cases of each test in test_fuzz.py, of which there are 25: 450 in `make test`, 5,500 in `make soak`.
 UNHURRIED = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
@@ -152,3 +154,13 @@ def cut_off(monkeypatch):
             work()
 
     return run
+
+
+@pytest.fixture
+def test_pictures(tmp_path, rng):
+    """Two pairs of 14x20 noise in low/ and high/, and as many restored ones in mine/."""
+    for folder in ("low", "high", "mine"):
+        for number in range(4):
+            picture = torch.randint(256, (14, 20, 3), generator=rng, dtype=torch.uint8).numpy()
+            images.write(tmp_path / folder / f"{number}.png", picture)
+    return Pictures(tmp_path, [Pair(f"low/{n}.png", f"high/{n}.png", str(n)) for n in (1, 3)])

@@ -24,9 +24,9 @@ def test_the_published_supernet_is_as_large_as_the_kit_s():
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")
 def test_the_published_scheme_estimates_the_gradient_that_the_kit_computes(rng):
     torch.manual_seed(0)
-    network, judge = published.supernet(), Classifier("resnet10").eval().requires_grad_(False)
+    network, classifier = published.supernet(), Classifier("resnet10").eval().requires_grad_(False)
     clear, unseen = torch.rand(2, 1, 3, 32, 32, generator=rng)
-    scheme = published.LossSearch(network, published.pixel_values, 6, judge, 0.01)
+    scheme = published.LossSearch(network, published.pixel_values, 6, classifier, 0.01)
     before = [w.detach().clone() for w in scheme.weights]
     found = scheme.hypergradient(0.3 * clear, clear, 0.3 * unseen)
     for w, b in zip(scheme.weights, before, strict=True):
@@ -34,7 +34,7 @@ def test_the_published_scheme_estimates_the_gradient_that_the_kit_computes(rng):
 
     weights = {name: p for name, p in network.named_parameters() if not name.endswith(".alpha")}
     values = bilevel.at_weights(network, lambda y: published.pixel_values(y, clear), 0.3 * clear)
-    upper = bilevel.at_weights(network, lambda y: upper_loss(judge, y), 0.3 * unseen)
+    upper = bilevel.at_weights(network, lambda y: upper_loss(classifier, y), 0.3 * unseen)
     exact = bilevel.exact(values, torch.ones(6), upper, weights, 0.01).coefficients
     assert (found - exact).norm() < 0.3 * exact.norm()
 
@@ -83,10 +83,10 @@ def moved(before, after):
 def test_both_sides_take_the_same_step_of_the_loss_search(alike):
     """But for its finite difference, and a weight step after that of beta, not beside it."""
     ours, theirs, weights = alike
-    before, judge = weights(), Classifier("resnet10").double().eval().requires_grad_(False)
-    search = LossSearch(cases.search_params(), ours, cases.PixelSpace().double(), judge, Given(1), Given(2))
+    before, classifier = weights(), Classifier("resnet10").double().eval().requires_grad_(False)
+    search = LossSearch(cases.search_params(), ours, cases.PixelSpace().double(), classifier, Given(1), Given(2))
     search.beta.double()
-    scheme = published.LossSearch(theirs, published.pixel_values, 6, judge, cases.RATE)
+    scheme = published.LossSearch(theirs, published.pixel_values, 6, classifier, cases.RATE)
     scheme.beta = torch.ones(6, dtype=torch.float64, requires_grad=True)
     scheme.upper = torch.optim.Adam([scheme.beta], lr=search.params.beta_rate, betas=(0.5, 0.999))
     assert torch.equal(before[0], before[1])
@@ -143,9 +143,9 @@ def test_an_iteration_is_the_same_with_one_change_taken_back(monkeypatch):
     mixings = {name: {mixed.mixing for mixed in found.network.mixed()} for name, found in searches.items()}
     assert mixings["feature mixing"] == {"feature"} and mixings["ours"] == {"kernel"}
     assert searches["ours"].network.alike and not searches["kernels layer by layer"].network.alike
-    assert searches["classifier not folded"].judge is not searches["ours"].judge
-    assert any(isinstance(m, torch.nn.BatchNorm2d) for m in searches["classifier not folded"].judge.modules())
-    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in searches["ours"].judge.modules())
+    assert searches["classifier not folded"].classifier is not searches["ours"].classifier
+    assert any(isinstance(m, torch.nn.BatchNorm2d) for m in searches["classifier not folded"].classifier.modules())
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in searches["ours"].classifier.modules())
     assert passes["weight step by itself"] == passes["ours"] + 1
     assert computed["ours"] > 0 and computed["clear features anew"] == 0  # it keeps none, so counts none
 

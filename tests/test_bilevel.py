@@ -75,7 +75,7 @@ def test_a_rate_that_is_not_positive_is_refused_with_the_reason(name, rate, rng)
 def setup(request, space, rng):
     """The loss search's own set-up on 32x32 pixels, with beta away from its start."""
     torch.manual_seed(0)
-    supernet, judge = Supernet(), Classifier("resnet10").eval().requires_grad_(False)
+    supernet, classifier = Supernet(), Classifier("resnet10").eval().requires_grad_(False)
     for alpha in supernet.alphas():
         alpha.requires_grad_(False)
     clear, held_out = torch.rand(2, 1, 3, 32, 32, generator=rng).to(request.param)
@@ -83,12 +83,12 @@ def setup(request, space, rng):
     with torch.no_grad():
         for parameter in beta.parameters():
             parameter += torch.rand(parameter.shape, generator=rng)
-    for module in (supernet, judge, space):
+    for module in (supernet, classifier, space):
         module.to(request.param)
     degraded = 0.3 * clear
     weights = {name: p for name, p in supernet.named_parameters() if p.requires_grad}
     values = bilevel.at_weights(supernet, lambda restored: space.values(restored, clear), degraded)
-    upper = bilevel.at_weights(supernet, lambda restored: upper_loss(judge, restored), 0.3 * held_out)
+    upper = bilevel.at_weights(supernet, lambda restored: upper_loss(classifier, restored), 0.3 * held_out)
 
     def unrolled():
         """d L_C(w') / d beta by differentiating the step, written out for itself; and the step's gradient."""
@@ -96,7 +96,7 @@ def setup(request, space, rng):
         lower = torch.autograd.grad(beta.coefficients() @ terms, list(weights.values()), create_graph=True)
         ahead = {name: w - RATE * g for (name, w), g in zip(weights.items(), lower, strict=True)}
         restored = functional_call(supernet, ahead, (0.3 * held_out,))
-        loss = (judge(restored).logsumexp(1) - judge(restored)[:, 1]).mean()
+        loss = (classifier(restored).logsumexp(1) - classifier(restored)[:, 1]).mean()
         return torch.autograd.grad(loss, list(beta.parameters())), lower, loss
 
     return space, beta, (values, upper, weights), unrolled

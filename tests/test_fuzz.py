@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hbl_lib import checkpoint, config, evaluation, files, images, modes, perceptual, soundness, splits, verify
+from hbl_lib import checkpoint, config, files, given_methods, images, modes, perceptual, soundness, splits, verify
 from hbl_lib import weights as weight_files
 from hbl_lib.classifier import Classifier
 from hbl_lib.errors import KitError
@@ -181,7 +181,7 @@ def test_parameters(data):
     words = [f"{data.draw(st.sampled_from(keys))}={data.draw(st.text(max_size=10) | PLAIN.map(str))}" for _ in range(2)]
     params = survives(config.load, "smoke", "llie_lol", 0, "", ",".join(words))
     assert params is None or params.retrain.steps is None or params.retrain.steps > 0
-    survives(evaluation.parse_methods, data.draw(st.text(max_size=20)))
+    survives(given_methods.parse, data.draw(st.text(max_size=20)))
 
 
 @given(st.data())

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from hbl_lib.errors import KitError
 from hbl_lib.genotype import Genotype
-from hbl_lib.network import HNU, normalise, pad_to_multiple, parameter_count
+from hbl_lib.network import HNU, macs, normalise, pad_to_multiple, parameter_count
 from hbl_lib.restorer import Restorer
 
 
@@ -97,3 +97,11 @@ def test_the_two_branches_of_the_unit_have_layers_of_their_own():
     y = unit(torch.tensor([1.0, 3.0]).expand(1, 32, 1, 2))
     expected = torch.tensor([0.0, 4 / (1 / (1 + math.exp(-3)))])  # R_u: (-1, 1) + x
     torch.testing.assert_close(y, expected.expand(1, 32, 1, 2), rtol=0, atol=1e-3)
+
+
+def test_macs_of_the_published_network_are_those_counted_by_hand():
+    assert macs(Restorer(Genotype.published("llie_lol"))) == {"size": [400, 600], "count": 21_757_440_000}
+
+
+def test_macs_of_one_convolution_are_its_closed_form():
+    assert macs(nn.Conv2d(3, 5, 3, padding=1))["count"] == 400 * 600 * 5 * 3 * 9

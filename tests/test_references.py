@@ -26,7 +26,7 @@ def test_a_reference_of_three_seeds_is_told_with_its_claims(folder, tmp_path):  
     shutil.copytree(folder, root / "real-mine/llie_lol")
     (found,) = references.references(root)
     assert found == (root / "real-mine/llie_lol", list(SEEDS))
-    told = dict(references.told(found))
+    told = dict(references.details(found))
     assert "replicates" in told["Which claims hold"].text.replace("\u00a0", " ")
     scores = [run["restored"]["psnr"] for run in outcomes.measured(folder, SEEDS)]
     row = references.overview(root).iloc[0]

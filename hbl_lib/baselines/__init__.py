@@ -23,6 +23,10 @@ class Method:
     parameters: str
     restore: Callable[[np.ndarray], np.ndarray]
 
+    def suits(self, degradation: str) -> bool:
+        """Whether it is made for a degradation of `degradations.MODELS`."""
+        return self.made_for in ("any", degradation.replace("_", " "))
+
 
 CLASSICAL: dict[str, Method] = {
     "gamma": Method("Gamma", "any", "textbook", "exponent 1/2.2", tone.gamma),
