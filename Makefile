@@ -75,7 +75,8 @@ clean:  ## remove the environment and what runs wrote (not results/reference)
 	rm -rf .venv .snakemake results/smoke results/quick results/real results/paper
 
 .venv/ready: requirements.lock pyproject.toml
-	python3 -m venv .venv
+	@python3 -c 'import sys; sys.exit(f"python3 is {sys.version.split()[0]}; 3.11 to 3.13 is needed. Put one first in PATH, or name an interpreter that has the packages: PYTHON=" if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
+	python3 -m venv --clear .venv
 	awk '/^uv==/{p=1} p{print} p&&!/\\$$/{exit}' requirements.lock > .venv/uv.lock
 	.venv/bin/python -m pip install --quiet --require-hashes --requirement .venv/uv.lock
 	.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes --requirement requirements.lock

@@ -30,6 +30,8 @@ def _stage(arguments: argparse.Namespace) -> int:
     members = {name: list(ablations.members(name, arguments.task)) for name in manifest.ABLATIONS}
     members[manifest.STUDIES] = list(studies.BY_NAME)
     name, known = arguments.name, [*manifest.STAGES, *members]
+    if name not in known and (config.ROOT / f"notebooks/{name}.ipynb").is_file():
+        raise KitError(f"{name} computes no stage of its own, it shows what others left: run it by papermill")
     if name not in known:
         raise KitError(f"no stage '{name}'; there are: {', '.join(known)}.{nearest(name, known)}")
     if name in members and not arguments.member:
@@ -99,7 +101,13 @@ def _restorer(arguments: argparse.Namespace) -> Restorer:
     from . import runs
     from .restorer import Restorer
 
-    device = runs.choose_device(arguments.device)
+    device, run = runs.choose_device(arguments.device), arguments.run
+    if run and not run.exists():
+        raise KitError(f"{run}: no such folder of a run or bundle; make reproduce makes runs (results/PROFILE/TASK)")
+    if run and (run / "05_evaluate/metrics.json").is_file():
+        known = manifest.metrics(run / "05_evaluate")
+        if known["profile"] in ("smoke", "quick"):
+            say(f"this restorer was trained on {known['data']} for {known['steps']} steps: expect little on others")
     return Restorer.load(arguments.run or arguments.checkpoint).to(device).eval()
 
 
@@ -117,6 +125,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from . import metrics, perceptual
 
     metrics.protocol_of(arguments.protocol)
+    if arguments.json and arguments.json.exists():
+        raise KitError(f"{arguments.json}: is there already. Choose another name for --json.")
     if arguments.json and not arguments.json.parent.is_dir():
         raise KitError(f"{arguments.json.parent}: no such folder; --json writes into one that is there")
     lpips = perceptual.lpips_metric()

@@ -36,11 +36,13 @@ OURS = (f"{outcomes.ARCHITECTURES}/ours", "restored")
 HEADINGS = {"psnr": "effect (dB)", "ssim": "effect (SSIM)"}
 NOTES = (
     "Effect: mean over scenes and seeds of the difference between the two, on the same test pictures (versions of one "
-    "scene are averaged first), with a 95 % interval by bootstrap over scenes and seeds. p: Wilcoxon's signed ranks "
-    "over scenes, of PSNR, adjusted for the number of comparisons (Benjamini and Hochberg).",
+    "scene are averaged first), with a 95 % interval by bootstrap over scenes and seeds, widened as Student's t asks "
+    "where these are few. p: Wilcoxon's signed ranks over scenes, of PSNR, adjusted for the number of comparisons "
+    "(Benjamini and Hochberg).",
     "A claim replicates where PSNR and SSIM both are higher, interval and p (.05) agreeing; it does not where either "
-    f"is lower so. With fewer than {effects.MIN_SCENES} scenes or {effects.MIN_SEEDS} seeds nothing is resolved. A "
-    "dominant loss replicates where it leads in every seed, and does not where it leads in none.",
+    f"is lower so. With fewer than {effects.MIN_SCENES} scenes or {effects.MIN_SEEDS} seeds nothing is resolved; the "
+    "embedded pictures have two test scenes, so with them nothing is, by any number of seeds. A dominant loss "
+    "replicates where it leads in every seed, and does not where it leads in none.",
 )
 COLUMNS = ["claim", "in the paper", "task", "against", "verdict", "published effect (dB)"]
 COLUMNS += [f"{heading}{end}" for heading in HEADINGS.values() for end in ("", " from", " to")]
@@ -144,8 +146,10 @@ def between(
 def _why(of: dict[str, Effect], directions: dict[str, int]) -> str:
     """What keeps a comparison from being resolved, or what decides it."""
     one = of["psnr"]
-    if one.scenes < effects.MIN_SCENES or one.seeds < effects.MIN_SEEDS:
-        return f"{one.scenes} scenes and {one.seeds} seeds; {effects.MIN_SCENES} and {effects.MIN_SEEDS} are needed"
+    needed = {"scene": (one.scenes, effects.MIN_SCENES), "seed": (one.seeds, effects.MIN_SEEDS)}
+    few = [f"{n} {name}{'s' * (n > 1)}, {least} are needed" for name, (n, least) in needed.items() if n < least]
+    if few:
+        return "; ".join(few)
     words = {1: "higher", -1: "lower", 0: "open"}
     said = ", ".join(f"{metric.upper()} {words[direction]}" for metric, direction in directions.items())
     return f"{said}; the sign of the PSNR's in {one.agreeing} of {one.seeds} seeds"

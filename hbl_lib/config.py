@@ -115,9 +115,12 @@ def _explain(error: ValidationError, source: str) -> str:
             model: Any = Params
             for part in fault["loc"][:-1]:
                 model = model.model_fields[part].annotation
-            lines.append(
-                f"{where}: unknown parameter.{nearest(str(fault['loc'][-1]), [*model.model_fields, 'settings'])}"
-            )
+            name = str(fault["loc"][-1])
+            sections = [
+                s for s, field in Params.model_fields.items() if name in getattr(field.annotation, "model_fields", ())
+            ]
+            hint = f" Name its section: {', '.join(f'{s}.{name}' for s in sections)}." if sections else ""
+            lines.append(f"{where}: unknown parameter.{hint or nearest(name, [*model.model_fields, 'settings'])}")
         elif fault["type"] == "missing":
             lines.append(f"{where}: is missing")
         else:

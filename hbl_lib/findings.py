@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import files, images, losses
+from . import images, losses
 from .errors import KitError
 from .genotype import Genotype
 from .losses import FoundLoss, published_weights
@@ -84,14 +84,14 @@ def layer_claims(genotypes: Mapping[str, Genotype], low_light: str = "llie_lol")
 
 def claimed_layers() -> dict[str, int]:
     """The layer of VGG group 2 that the paper's Figure 8 names, by task."""
-    return files.read_yaml(losses.PUBLISHED)["figure8_layers"]
+    return losses.published()["figure8_layers"]
 
 
 def selected_layers(measured: Mapping[str, FoundLoss] | None = None) -> pd.DataFrame:
     """Figure 8: the trunk layer of group 2 by the paper, in the public code, and measured (with the trunk's name)."""
     rows = {}
     for task, claimed in claimed_layers().items():
-        code = files.read_yaml(losses.PUBLISHED)["vgg19_layers"].get(task)
+        code = losses.published()["vgg19_layers"].get(task)
         found = (measured or {}).get(task)
         rows[task] = {
             "paper": claimed,
@@ -179,7 +179,7 @@ def older_list_sentence() -> str:
     weights = published_weights("sihr")
     older = {**weights, "ssim": 10 * weights["ssim"]}
     return (
-        f"SIHR's published weights come {files.read_yaml(losses.PUBLISHED)['notes']['sihr']}. By the list as it stands "
+        f"SIHR's published weights come {losses.published()['notes']['sihr']}. By the list as it stands "
         f"{TERMS_SHOWN[dominant(older)]} would have a share of {shares(older)[dominant(older)]:.3f}; only the division "
         f"by 10 puts {TERMS_SHOWN[dominant(weights)]} first."
     )

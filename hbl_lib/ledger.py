@@ -113,16 +113,21 @@ def _spread(main: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return row | {"says": f"standard deviation over {len(main)} seeds: {sd['psnr']:.2f} dB, {sd['ssim']:.3f}"}
 
 
+def with_runs(of_tasks: Sequence[tables.Table]) -> list[tables.Table]:
+    """The tables of which something has run; where nothing has, the first: what differs, and how to run it."""
+    return [table for table in of_tasks if "key" in table.frame] or list(of_tasks[:1])
+
+
 def show(table: tables.Table, base: str = "") -> markup.Html:
     """The table for readers: what differs in one cell, without columns that hold nothing."""
+    head = f"<h3>{escape(table.caption.split('.')[0])}</h3>"
     shown = tables.shown_columns(table).drop(columns="p", errors="ignore").replace("", None)
     sides = {"paper": "paper", "code": "code", "does": "run"}
     differs = [
-        f"{row['item']}: " + "; ".join(f"{side} {row[key]}" for key, side in sides.items() if row[key])
+        f"{row['item']}: " + "; ".join(f"{side} {row[key]}" for key, side in sides.items() if pd.notna(row[key]))
         for row in shown.to_dict("records")
     ]
     shown = shown.drop(columns=["item", "paper", "code", "does"])
     shown.insert(1, "what differs", differs)
     shown["says"] = [says.split(":")[0] if says.startswith("not run") else says for says in shown["says"]]
-    head = f"<h3>{escape(table.caption.split('.')[0])}</h3>"
     return markup.Html(head + markup.table_text(shown.dropna(axis=1, how="all"), "file", base, listed=False))

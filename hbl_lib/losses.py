@@ -75,9 +75,14 @@ def _same_place(layer: int, group: Sequence[int], other: Sequence[int]) -> int:
     return other[round(group.index(layer) / (len(group) - 1) * (len(other) - 1))]
 
 
+def published() -> dict[str, Any]:
+    """What is published of the losses: {"weights", "vgg19_layers", "figure8_layers", "layers_of", "notes"}, by task."""
+    return files.read_yaml(PUBLISHED)
+
+
 def published_weights(task: str) -> dict[str, float] | None:
     """The weights in the authors' public code; None for a task that has none."""
-    known = files.read_yaml(PUBLISHED)["weights"].get(task)
+    known = published()["weights"].get(task)
     return known and {term: float(known[term]) for term in TERMS}
 
 
@@ -102,7 +107,7 @@ class FoundLoss:
         The layer of the second group is the paper's, unless `layers_of` is "code": for UIE and SIHR they differ. Over a
         trunk of another layout, the layer at the same relative place of each group stands for VGG-19's.
         """
-        known = files.read_yaml(PUBLISHED)
+        known = published()
         weights = published_weights(task)
         if weights is None:
             raise KitError(f"no published loss for task {task!r}; there are: {', '.join(known['weights'])}")

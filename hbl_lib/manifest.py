@@ -78,7 +78,7 @@ def require_as_written(folder: Path, name: str) -> Path:
     if files.sha256(path) != recorded:
         raise KitError(
             f"{path}: has changed since its stage wrote it, so nothing is made of it. Put back what was there, or run "
-            f"the stage again. 'python -m hbl_lib verify {folder}' compares its other files."
+            f"the stage again. '.venv/bin/python -m hbl_lib verify {folder}' compares its other files."
         )
     return path
 

@@ -30,6 +30,21 @@ class Spec:
         """Whether it needs as many output channels as input channels."""
         return self.size == 0 or self.residual or self.dense
 
+    def in_words(self) -> str:
+        """What it computes.
+
+        >>> SPECS["3-2-RDC"].in_words()
+        '3x3 convolution with dilation 2, its input added'
+        """
+        if self.size == 0:
+            return "its input (a skip connection)"
+        words = f"{self.size}x{self.size} convolution" + (
+            f" with dilation {self.dilation}" if self.dilation > 1 else ""
+        )
+        if self.dense:
+            return f"two of {words}: the second reads the input and the ReLU of the first (dense)"
+        return words + (", its input added" if self.residual else "")
+
 
 SPECS = {
     "SC": Spec(size=0, residual=True),

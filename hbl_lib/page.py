@@ -60,7 +60,7 @@ def notebook(path: Path) -> str:
     exporter.raw_template = CODE
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     body, _ = exporter.from_notebook_node(read)
-    return re.sub(r'<(h\d) id="[^"]*"', r"<\1", body)
+    return re.sub(r'<(h\d|div) id="[^"]*"', r"<\1", body)
 
 
 def _picture(picture: np.ndarray) -> str:

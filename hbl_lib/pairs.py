@@ -90,7 +90,7 @@ class Listing:
         """Layout, number of pairs and of scenes, in words."""
         groups = len({pair.group for pair in self.pairs})
         folders = " and ".join(f"{name}/" for name in dict.fromkeys(self.layout))
-        words = f"{self.folder}: {folders}, {len(self.pairs)} pairs of {groups} pictures"
+        words = f"{self.folder}: {folders}, {len(self.pairs)} pairs of {groups} scenes"
         if any(pair.panels > 1 for pair in self.pairs):
             words += "; hazy, clear and airlight side by side in each file"
         cropped = sum(pair.border > 0 for pair in self.pairs)

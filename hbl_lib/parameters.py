@@ -60,7 +60,7 @@ class LowerParams(Schedule):
     warmup: int = Field(ge=0, description="first steps, in which only the weights move")
     crop: int = Field(ge=16)
     rate: float = Positive
-    final_rate: float = Field(gt=0, description="never 0: the look-ahead needs a step")
+    final_rate: float = Field(gt=0, description="never 0: a look-ahead needs a step")
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
     clip: float = Field(gt=0, description="largest gradient norm of a weight step")

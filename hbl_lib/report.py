@@ -58,7 +58,7 @@ def manifests(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
                     "seed": str(m["parameters"]["seed"]),
                     "seconds": float(m["seconds"]),
                     "ended (UTC)": m["ended"][:16].replace("T", " "),
-                    "machine": f"{m['device']}: {m['hardware']}, {m['threads']} threads",
+                    "machine": f"{m['device']}: {m['hardware']}, {m['threads']} thread{'s' * (m['threads'] > 1)}",
                     "torch": m["versions"]["torch"],
                     "clear features computed, found again": _reused(m["facts"].get("clear_features")),
                     "manifest": str(path.relative_to(folder.parent)),
@@ -136,11 +136,17 @@ def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = 
 
 
 def _on_real_pictures(task: str) -> dict[str, str]:
-    """The reference runs of a task at the profile for real pictures, in words; nothing where there are none."""
+    """The reference runs of a task on real pictures, in words: those of profile `real`, else all that there are."""
     known = references.overview()
-    known = known[known["reference"].str.startswith("real-") & (known["folder"] == task)]
-    told = [f"{row['restored']} ({row['reference']}, seeds {row['seeds']})" for row in known.to_dict("records")]
-    return {"reference runs": "; ".join(told)} if told else {}
+    known = known[(known["folder"] == task) & (known["data"] != "embedded pictures")]
+    longest = known[known["reference"].str.startswith("real-")]
+    rows = (longest if len(longest) else known).to_dict("records")
+    told = [f"{row['restored']} ({row['reference']}, {_seeds(row['seeds'])})" for row in rows]
+    return {"reference runs on real pictures": "; ".join(told)} if told else {}
+
+
+def _seeds(listed: str) -> str:
+    return f"seed{'s' * (',' in listed)} {listed}"
 
 
 def _scores(mean: Mapping[str, float | None]) -> str:
@@ -150,7 +156,7 @@ def _scores(mean: Mapping[str, float | None]) -> str:
 def table_html(table: tables.Table) -> str:
     """A table with its caption, its notes, and links to the metrics files of measured rows."""
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in (table.caption, *table.notes))
-    return f"{table_text(tables.shown_columns(table), links='file')}{notes}"
+    return f"{table_text(tables.shown_columns(table), 'file', listed=False)}{notes}"
 
 
 def _ablated(folder: Path, ablation: str) -> bool:
@@ -201,7 +207,7 @@ def speed_html(results: Path) -> str:
         "restorer. Times are medians, both sides in turn in one run; memory is of a fresh process for each side; a "
         "plan's time stands against what the stage took. Measured on "
         f"{html.escape(speed.machines(entries))}; from {html.escape(where)}; <code>make bench</code> measures anew, "
-        "<code>python -m benchmarks --only 'frugal gains slices'</code> the rest.</p>"
+        "<code>.venv/bin/python -m benchmarks --only 'frugal gains slices'</code> the rest.</p>"
         f"{table_text(speed.table(entries))}"
         + (f"{told}{table_text(gains)}" if len(gains) else "")
         + (figures.show(speed.scaling(entries), alt).text if any("x" in entry for entry in entries) else "")
@@ -237,15 +243,19 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
         if len(of_seeds) >= effects.MIN_SEEDS:
             verdicts[folder.parent.name] = claims.table(folder.parent, [folder.name], of_seeds).frame
     counted = pd.concat([claims.summary(frame).assign(runs=name) for name, frame in verdicts.items()])
+    others = " and for the reference runs of at least three seeds" if len(verdicts) > 1 else ""
     headline = overview(profile_folder, tasks, seeds)
     basis = "; ".join(headline["measured on"].unique())
     return (
         f'<div class="sliders">{"".join(sliders)}</div>'
+        "<p>The paper's number, this run's and those of the reference runs stand on different test pictures: they do "
+        "not compare with one another. A row's degraded pictures, colour matrix (a 3x4 one for all pictures, fitted on "
+        "those that train) and HBL do.</p>"
         f"{table_text(headline.drop(columns='measured on'), 'file', listed=False)}"
         f"<p>PSNR and SSIM, means over test pictures: {html.escape(basis)}. Published: the paper's, on its own test "
         f"pictures. Protocol: {html.escape(metrics.PROTOCOL)}.</p>"
-        "<h3>Verdicts on the paper's claims</h3><p>How many comparisons have which verdict, for this run and for the "
-        f'reference runs of three seeds; <a href="#claims">Which claims hold</a> has each with its interval.</p>'
+        f"<h3>Verdicts on the paper's claims</h3><p>How many comparisons have which verdict, for this run{others}; "
+        '<a href="#claims">Which claims hold</a> has each with its interval and why.</p>'
         f"{table_text(counted[['runs', *counted.columns.drop('runs')]])}"
     )
 

@@ -167,7 +167,9 @@ class Run:
         path = self.folder / stage / file
         if not path.is_file():
             words = f"stage {stage} --profile {self.params.profile} --task {self.params.task.name}"
-            raise KitError(f"{path}: is missing. notebooks/{stage}.ipynb makes it (python -m hbl_lib {words}).")
+            raise KitError(
+                f"{path}: is missing. notebooks/{stage}.ipynb makes it (.venv/bin/python -m hbl_lib {words})."
+            )
         if file != manifest.NAME:
             manifest.require_as_written(self.output(stage, manifest.NAME).parent, file)
         return path

@@ -136,6 +136,6 @@ def require_sound(found: Listing) -> list[Pair]:
         count = len(found.problems)
         head = f"{found.folder}: {count} problem(s); mend or remove these files, nothing was used:"
         raise KitError(
-            f"{several(head, found.problems)}\n'python -m hbl_lib data check {found.folder}' lists them all."
+            f"{several(head, found.problems)}\n'.venv/bin/python -m hbl_lib data check {found.folder}' lists them all."
         )
     return found.pairs

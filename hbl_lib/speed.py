@@ -38,7 +38,7 @@ def table(entries: list[dict[str, Any]]) -> pd.DataFrame:
         if entry["name"].startswith(("scaling_", "change_")):
             continue
         target, met = entry.get("target"), entry.get("met")
-        of = "" if target is None else f"{'value' if entry['of_value'] else 'ratio'} at most {target:.3g}"
+        of = "" if target is None else f"{'value' if entry['of_value'] else 'ratio'} at most {_short(target)}"
         of = f"ratio within {entry['within']:.0%} of 1" if "within" in entry else of
         rows.append(
             {

@@ -98,16 +98,16 @@ def classifier(run: Run) -> None:
     params = run.params.classifier
     with run.stage("01_classifier") as stage:
         shown = inputs.crops(stage, "classifier", params.crop, ("train", "search"), params.batch // 2)
-        held_out = inputs.crops(stage, "classifier", params.crop, ("validation",), params.batch // 2)
+        validation = inputs.crops(stage, "classifier", params.crop, ("validation",), params.batch // 2)
         trained, history = training.ClassifierTraining(params, shown, run.device).run(stage)
         trained.save(stage.output("classifier.safetensors"))
         tables = {
-            kind: classifiers.confusion(trained, held_out, kind, CONFUSION_BATCHES) for kind in ("plain", "matched")
+            kind: classifiers.confusion(trained, validation, kind, CONFUSION_BATCHES) for kind in ("plain", "matched")
         }
         accuracy = {kind: (t[0][0] + t[1][1]) / sum(map(sum, t)) for kind, t in tables.items()}
         facts = {"network": params.network, "parameters": parameter_count(trained), "negatives": params.negatives}
         facts |= {"classes": list(classifiers.CLASSES), "confusion": tables, "accuracy": accuracy}
-        write_metrics(stage, len(held_out.pictures), facts)
+        write_metrics(stage, len(validation.pictures), facts)
         finish(stage, history)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from . import files, manifest
+from .baselines import CLASSICAL
 from .degradations import MODELS
 from .embedded import DRAWN
 from .losses import FoundLoss, published_weights
@@ -62,13 +63,24 @@ def verdict(runs: Sequence[dict[str, Any]]) -> str:
         mean([run[name] for run in runs]) for name in ("restored", "color_matrix", "degraded")
     )
     gain, over = restored["psnr"] - degraded["psnr"], restored["psnr"] - matrix["psnr"]
-    words = f"The restored pictures are {gain:+.2f} dB from the degraded ones and {over:+.2f} dB from the colour matrix"
+    label, untrained = best_classical(runs)
+    words = (
+        f"The restored pictures are {gain:+.2f} dB from the degraded ones, {over:+.2f} dB from the colour matrix and "
+    )
+    words += f"{restored['psnr'] - untrained['psnr']:+.2f} dB from {label}, the best method that learns nothing"
     better = [name for name in ("psnr", "ssim") if restored[name] > max(matrix[name], degraded[name])]
     if len(better) == 2:
-        return f"{words}; their SSIM is above both."
+        return f"{words}; their SSIM is above that of degraded pictures and matrix."
     if better:
-        return f"{words}; only their {better[0].upper()} is above both, so it does not beat the colour matrix."
+        return f"{words}; only their {better[0].upper()} is above degraded and matrix, so it does not beat the matrix."
     return f"{words}: the restorer does not beat the colour matrix, so it has learned nothing local."
+
+
+def best_classical(runs: Sequence[dict[str, Any]], metric: str = "psnr") -> tuple[str, dict[str, Any]]:
+    """Label and mean scores of the classical method with the highest metric, in the mean over the runs."""
+    means = {method.label: mean([run["compared"][name] for run in runs]) for name, method in CLASSICAL.items()}
+    best = max(means, key=lambda label: means[label][metric])
+    return best, means[best]
 
 
 def per_image(metrics: dict[str, Any]) -> pd.DataFrame:
@@ -149,7 +161,9 @@ def written(folder: Path) -> pd.DataFrame:
     outputs = manifest.read(folder / manifest.NAME)["outputs"]
     shown = [{"file": name, "SHA-256": digest[:16]} for name, digest in outputs.items() if "/" not in name]
     nested = Counter(name.rsplit("/", 1)[0] for name in outputs if "/" in name)
-    return pd.DataFrame(shown + [{"file": f"{name}/", "SHA-256": f"{count} files"} for name, count in nested.items()])
+    return pd.DataFrame(
+        shown + [{"file": f"{name}/", "SHA-256": f"{count} file{'s' * (count > 1)}"} for name, count in nested.items()]
+    )
 
 
 def _members(ablation: Path) -> dict[str, dict[str, Any]]:

@@ -106,3 +106,13 @@ def test_one_seed_says_nothing_but_how_to_run_more(folder):  # noqa: F811
     row = table.frame.set_index("variant").loc["subtraction"]
     assert row["says"] == effects.OPEN
     assert "R_u - R_v" in ledger.show(table).text
+
+
+def test_where_nothing_ran_the_differences_are_shown_once(folder):  # noqa: F811
+    idle = ledger.table(folder, SEEDS[:1])
+    assert ledger.with_runs([idle, idle]) == [idle] and "not run" in ledger.show(idle).text
+    run_variant(folder, "subtraction", 0.5)
+    for stage in ledger.CHAIN:
+        write_manifest(folder / stage, seconds=1.0)
+    ran = ledger.table(folder, SEEDS[:1])
+    assert ledger.with_runs([idle, ran, idle]) == [ran]

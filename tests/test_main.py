@@ -106,7 +106,7 @@ def test_a_folder_on_which_a_later_stage_would_fail_is_refused_before_the_first(
 def test_a_sound_folder_is_told_by_what_it_holds(tmp_path, capsys):
     status, out, _ = run(["data", "check", folder_of_pairs(tmp_path / "pairs")], capsys)
     assert status == 0
-    assert "low/ and high/, 4 pairs of 4 pictures" in out and "4 of 20x16" in out and "nothing wrong" in out
+    assert "low/ and high/, 4 pairs of 4 scenes" in out and "4 of 20x16" in out and "nothing wrong" in out
 
 
 def test_data_check_lists_every_problem_and_fails(tmp_path, capsys):
@@ -120,6 +120,17 @@ def test_data_check_lists_every_problem_and_fails(tmp_path, capsys):
 def test_an_unknown_stage_names_the_nearest(capsys):
     status, _, error = run(["stage", "04_retrian"], capsys)
     assert status == 1 and "Did you mean '04_retrain'?" in error
+
+
+def test_a_notebook_that_computes_no_stage_is_told_from_a_stage(capsys):
+    status, _, error = run(["stage", "08_searched_results"], capsys)
+    assert status == 1 and "computes no stage of its own" in error and "papermill" in error
+
+
+def test_restoring_by_a_run_that_is_not_there_names_its_folder(tmp_path, capsys):
+    words = ["restore", "--run", tmp_path / "quick/nope", "--out", tmp_path / "out", tmp_path / "a.png"]
+    status, _, error = run(words, capsys)
+    assert status == 1 and f"{tmp_path / 'quick/nope'}: no such folder of a run or bundle" in error
 
 
 def test_a_replica_stays_in_its_tasks_folder(tmp_path, capsys):

@@ -1,12 +1,25 @@
 """What the tables say in words."""
 
 from hbl_lib import tables
+from hbl_lib.baselines import CLASSICAL
 
 
 def run(seed, psnr):
     scores = {"psnr": psnr, "ssim": 0.5, "lpips": None}
-    rows = {"degraded": {**scores, "psnr": 8.0}, "color_matrix": {**scores, "psnr": 15.0}, "restored": scores}
+    compared = {name: {**scores, "psnr": 12.0} for name in CLASSICAL}
+    rows = {
+        "compared": compared,
+        "degraded": {**scores, "psnr": 8.0},
+        "color_matrix": {**scores, "psnr": 15.0},
+        "restored": scores,
+    }
     return {"profile": "quick", "images": 8, "data": "embedded pictures", "seed": seed, **rows}
+
+
+def test_the_verdict_names_the_best_method_that_learns_nothing():
+    one = run(0, 17.0)
+    one["compared"]["dcp"]["psnr"] = 18.5
+    assert "-1.50 dB from DCP, the best method that learns nothing" in tables.verdict([one])
 
 
 def test_the_verdict_is_over_the_mean_of_the_seeds():
