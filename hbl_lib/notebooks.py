@@ -17,7 +17,7 @@ from traitlets.config import Config
 from .errors import KitError, nearest
 
 START_S = 600  # on a machine with much to do a kernel takes more than papermill's minute to start
-CELLS = re.compile("(Executing|Ending) Cell ")  # papermill says so of every one
+NOISE = re.compile(r"(Executing|Ending) Cell |\[shown in the executed notebook\]")  # papermill's, for every cell
 LONGEST_SOCKET = 107  # characters of a path, on Linux
 
 
@@ -47,7 +47,7 @@ def execute(notebook: Path, executed: Path, given: dict[str, str]) -> None:
     executed.parent.mkdir(parents=True, exist_ok=True)
     whose = "/".join(filter(None, (given.get("task"), given.get("replica")))).replace("%", "%%")
     logging.basicConfig(level="INFO", format=f"{whose}  %(message)s" if whose else "%(message)s")
-    logging.getLogger("papermill").addFilter(lambda record: not CELLS.match(record.getMessage()))
+    logging.getLogger("papermill").addFilter(lambda record: not NOISE.match(record.getMessage().strip()))
     with tempfile.TemporaryDirectory(dir=_short()) as folder:
         try:
             papermill.execute_notebook(
