@@ -17,6 +17,7 @@ from hbl_lib import bilevel, config, images, modes, perceptual, supernet, traini
 from hbl_lib.classifier import Classifier, upper_loss
 from hbl_lib.data import Crops, Pictures
 from hbl_lib.losses import PIXEL_TERMS, FoundLoss, LossSpace
+from hbl_lib.network import Network
 from hbl_lib.operations import FCM_OPERATIONS, HNU_OPERATIONS
 from hbl_lib.pairs import Pair
 from hbl_lib.parameters import LossSearchParams
@@ -94,11 +95,21 @@ def loss_search(side: str, size: int, perceptual_terms: bool) -> Step:
         return lambda: search.step(next_index(search))
     values = published.all_values(space.trunk, space.lpips) if perceptual_terms else published.pixel_values
     count = len(space.names) if perceptual_terms else len(PIXEL_TERMS)
+    scheme = published.LossSearch(reference_supernet(side), values, count, classifier, RATE)
+
+    def step() -> None:
+        index = next_index(scheme)
+        scheme.step(*(x.to(device()) for x in train.at(index)), held_out.at(index)[0].to(device()))
+
+    return step
+
+
+def reference_supernet(side: str) -> Network:
+    """The published supernet; of the side "frozen" with alphas that ask for no gradient."""
     network = published.supernet().to(device())
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not (side == "frozen" and name.endswith(".alpha")))
-    scheme = published.LossSearch(network, values, count, classifier, RATE)
-    return lambda: scheme.step(*_pair(train, scheme), held_out.at(next_index(scheme))[0].to(device()))
+    return network
 
 
 def next_index(owner: object) -> int:
@@ -107,8 +118,10 @@ def next_index(owner: object) -> int:
     return owner.taken  # type: ignore[attr-defined]
 
 
-def _pair(shown: Crops, owner: object) -> list[Tensor]:
-    return [x.to(device()) for x in shown.at(getattr(owner, "taken", -1) + 1)]
+def reference_architecture_search(side: str) -> published.ArchitectureSearch:
+    """The published scheme on pixel terms; of the side "pruned" with the gradients alone that a step uses."""
+    beta, network = torch.ones(len(PIXEL_TERMS), device=device()), published.supernet().to(device())
+    return published.ArchitectureSearch(network, published.pixel_values, beta, RATE, prunes=side == "pruned")
 
 
 def architecture_search(side: str, size: int) -> Step:
@@ -124,9 +137,7 @@ def architecture_search(side: str, size: int) -> Step:
         found = FoundLoss.equal(space.trunk)
         search = ArchitectureSearch(params, Supernet().to(device()), space, found, train, held_out)
         return lambda: search.step(next_index(search))
-    beta = torch.ones(len(PIXEL_TERMS), device=device())
-    scheme = published.ArchitectureSearch(published.supernet().to(device()), published.pixel_values, beta, RATE)
-    scheme.prunes = side == "pruned"
+    scheme = reference_architecture_search(side)
 
     def step() -> None:
         index = next_index(scheme)
@@ -221,7 +232,7 @@ def restore_large(side: str, channels: int = 3, height: int = 3000, width: int =
         values = np.tile(tile, (height // 100, width // 100, 1))  # noise alone would take long to be packed
         alpha, bits = (None, 8) if channels == 3 else (values[..., 3], 16)
         modes.write(picture, modes.Picture(values[..., :3], alpha, bits=bits))
-        words = ["restore", "--checkpoint", str(checkpoint), "--out", f"{folder}/out", str(picture)]
+        words = ["restore", "--device", "cpu", "--checkpoint", str(checkpoint), "--out", f"{folder}/out", str(picture)]
         return float(measure.script(PEAK_OF, side, *words).splitlines()[-1])
 
 

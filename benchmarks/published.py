@@ -142,10 +142,8 @@ class ArchitectureSearch:
     Each takes the gradients of everything, as DARTS does; with `prunes`, of what it moves alone.
     """
 
-    prunes = False
-
-    def __init__(self, network: nn.Module, values: Values, beta: Tensor, rate: float):
-        self.network, self.values, self.beta = network, values, beta
+    def __init__(self, network: nn.Module, values: Values, beta: Tensor, rate: float, prunes: bool = False):
+        self.network, self.values, self.beta, self.prunes = network, values, beta, prunes
         named = list(network.named_parameters())
         self.alphas = [p for name, p in named if name.endswith(".alpha")]
         self.weights = [p for name, p in named if not name.endswith(".alpha")]

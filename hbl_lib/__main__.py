@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import sys
 from pathlib import Path
@@ -104,9 +105,9 @@ def _restorer(arguments: argparse.Namespace) -> Restorer:
     device, run = runs.choose_device(arguments.device), arguments.run
     if run and not run.exists():
         raise KitError(f"{run}: no such folder of a run or bundle; make reproduce makes runs (results/PROFILE/TASK)")
-    if run and (run / "05_evaluate/metrics.json").is_file():
-        known = manifest.metrics(run / "05_evaluate")
-        if known["profile"] in ("smoke", "quick"):
+    with contextlib.suppress(KitError):  # a hint, for which nothing need be as it was written
+        known = manifest.metrics(run / "05_evaluate") if run else {}
+        if known.get("profile") in ("smoke", "quick"):
             say(f"this restorer was trained on {known['data']} for {known['steps']} steps: expect little on others")
     return Restorer.load(arguments.run or arguments.checkpoint).to(device).eval()
 

@@ -119,7 +119,8 @@ def _explain(error: ValidationError, source: str) -> str:
             sections = [
                 s for s, field in Params.model_fields.items() if name in getattr(field.annotation, "model_fields", ())
             ]
-            hint = f" Name its section: {', '.join(f'{s}.{name}' for s in sections)}." if sections else ""
+            alone = sections and len(fault["loc"]) == 1
+            hint = f" Name its section: {', '.join(f'{s}.{name}' for s in sections)}." if alone else ""
             lines.append(f"{where}: unknown parameter.{hint or nearest(name, [*model.model_fields, 'settings'])}")
         elif fault["type"] == "missing":
             lines.append(f"{where}: is missing")

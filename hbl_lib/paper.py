@@ -37,7 +37,7 @@ class Row:
 
 
 def published(table: str) -> dict[str, Any]:
-    """A table as printed: {"title", "rows", perhaps "note"}."""
+    """A table as printed: {"title", "rows", perhaps "note", and of an ablation "task"}."""
     known = files.read_yaml(PARAMS / "published/tables.yaml")["tables"]
     if table not in known:
         raise KitError(f"published_table: no table '{table}'; there are: {', '.join(known)}")

@@ -51,7 +51,7 @@ def overview(root: Path = FOLDER) -> pd.DataFrame:
             mean = metrics.mean([run[key] for run in runs])
             row[key.replace("_", " ").replace("color", "colour")] = f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}"
         rows.append(row | {"file": outcomes.files_of(folder, seeds[:1], outcomes.EVALUATION, base=root.parent)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["reference", "folder", "data"])
 
 
 def details(reference: Reference, base: str = "") -> list[tuple[str, markup.Html]]:

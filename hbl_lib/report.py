@@ -124,20 +124,19 @@ def notes_html(folder: Path, seeds: Sequence[str] = ("0",)) -> str:
 
 def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     """One row a task: mean PSNR and SSIM, published and of the test pictures here; and the file."""
-    rows = []
+    rows, known = [], references.overview()
     for task in tasks:
         params, runs = outcomes.task_of(profile_folder / task), outcomes.measured(profile_folder / task, seeds)
         printed = paper.published_scores(params).get(params.published_row)
         row = {"task": params.title, "published": _scores(printed) if printed else ""}
         row |= {label: _scores(metrics.mean([run[name] for run in runs])) for name, label in tables.ROWS.items()}
-        row |= _on_real_pictures(task) | {"measured on": tables.source(runs)}
+        row |= _on_real_pictures(known, task) | {"measured on": tables.source(runs)}
         rows.append(row | {"file": outcomes.files_of(profile_folder / task, seeds, outcomes.EVALUATION)})
     return pd.DataFrame(rows)
 
 
-def _on_real_pictures(task: str) -> dict[str, str]:
+def _on_real_pictures(known: pd.DataFrame, task: str) -> dict[str, str]:
     """The reference runs of a task on real pictures, in words: those of profile `real`, else all that there are."""
-    known = references.overview()
     known = known[(known["folder"] == task) & (known["data"] != "embedded pictures")]
     longest = known[known["reference"].str.startswith("real-")]
     rows = (longest if len(longest) else known).to_dict("records")
@@ -204,8 +203,8 @@ def speed_html(results: Path) -> str:
     return (
         "<p>The kit's side against a reference written plainly: the published scheme for the searches (its alpha "
         "frozen, or pruned of gradients that nothing uses, where so named), the plain network and others for the "
-        "restorer. Times are medians, both sides in turn in one run; memory is of a fresh process for each side; a "
-        "plan's time stands against what the stage took. Measured on "
+        "restorer. Times are medians, both sides in turn in one run (in the plots of one step); memory is of a fresh "
+        "process for each side; a plan's time stands against what the stage took. Measured on "
         f"{html.escape(speed.machines(entries))}; from {html.escape(where)}; <code>make bench</code> measures anew, "
         "<code>.venv/bin/python -m benchmarks --only 'frugal gains slices'</code> the rest.</p>"
         f"{table_text(speed.table(entries))}"

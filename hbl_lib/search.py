@@ -57,9 +57,10 @@ def _steps(params: LowerParams, train: Crops) -> int:
 class LossSearch:
     """min over beta of L_C(w') for a fixed architecture, w' one step of the lower level ahead (Eq. 4, 1).
 
-    `train` feeds the lower level, `held_out` (the search list) the upper one. The gradient of the weight step is the
-    one the look-ahead already has. With `alpha_rate`, the alphas of the supernet `network` move on L_C too, first
-    order: the synchronous strategy (Ours_a). While the upper level rests (`params.warmup`), nothing is computed for it.
+    `train` feeds the lower level, `held_out` (the search list) the upper one. The gradient of the weight step is
+    the one the look-ahead already has, so of the beta before this iteration's own step. With `alpha_rate`, the
+    alphas of the supernet `network` move on L_C too, first order: the synchronous strategy (Ours_a). While the
+    upper level rests (`params.warmup`), nothing is computed for it.
     """
 
     def __init__(

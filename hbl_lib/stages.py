@@ -147,10 +147,8 @@ def _next_round(stage: Stage, number: int, alphas: list[Tensor], space: LossSpac
     searching = search.LossSearch(params.loss_search, drawn("loss"), space, trained, *shown)
     found, history = searching.run(stage.part(f"loss_{number}"))
     files.write_json(stage.output(f"loss_{number}/history.json"), history)
-    network, shown = (
-        drawn("architecture"),
-        inputs.both_levels(stage, f"architecture_search {number}", params.architecture_search.crop),
-    )
+    network = drawn("architecture")
+    shown = inputs.both_levels(stage, f"architecture_search {number}", params.architecture_search.crop)
     searching = search.ArchitectureSearch(params.architecture_search, network, space, found, *shown)
     _, history = searching.run(stage.part(f"architecture_{number}"))
     files.write_json(stage.output(f"architecture_{number}/history.json"), history)

@@ -39,6 +39,34 @@ def test_the_published_scheme_estimates_the_gradient_that_the_kit_computes(rng):
     assert (found - exact).norm() < 0.3 * exact.norm()
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")
+def test_the_published_scheme_and_the_kit_s_finite_difference_are_one(rng):
+    torch.manual_seed(0)
+    network, classifier = published.supernet().double(), Classifier("resnet10").double().eval().requires_grad_(False)
+    clear, unseen = torch.rand(2, 1, 3, 32, 32, generator=rng).double()
+    scheme = published.LossSearch(network, published.pixel_values, 6, classifier, 0.01)
+    scheme.beta = torch.ones(6, dtype=torch.float64, requires_grad=True)
+    found = scheme.hypergradient(0.3 * clear, clear, 0.3 * unseen)
+    weights = {name: p for name, p in network.named_parameters() if not name.endswith(".alpha")}
+    values = bilevel.at_weights(network, lambda y: published.pixel_values(y, clear), 0.3 * clear)
+    upper = bilevel.at_weights(network, lambda y: upper_loss(classifier, y), 0.3 * unseen)
+    kit = bilevel.finite_difference(values, torch.ones(6, dtype=torch.float64), upper, weights, 0.01).coefficients
+    assert (found - kit).norm() < 1e-6 * kit.norm()
+
+
+def test_references_without_waste_compute_no_gradient_that_nothing_uses():
+    asks = {
+        side: {p.requires_grad for name, p in cases.reference_supernet(side).named_parameters() if "alpha" in name}
+        for side in ("reference", "frozen")
+    }
+    assert asks == {"reference": {True}, "frozen": {False}}
+    pair = tuple(torch.rand(2, 1, 3, 16, 16, device=measure.device()))
+    for side, idle in (("reference", False), ("pruned", True)):
+        scheme = cases.reference_architecture_search(side)
+        scheme.step(pair, pair)  # ends with the weights' own step
+        assert {alpha.grad is None for alpha in scheme.alphas} == {idle}
+
+
 class Given:
     """Pairs drawn from a seed and the step."""
 
@@ -252,6 +280,9 @@ def test_the_committed_figures_hold_every_entry_with_its_machine_and_ratio(tmp_p
     assert titles == {entry["change"] for entry in entries if "change" in entry}
     assert wanted | {f"loader_share_{profile}" for profile in config.names("profiles")} <= set(by_name)
     for entry in entries:
+        again = {key: entry[key] for key in ("within",) if key in entry}
+        once = bench.entry(entry["name"], entry["ours"], entry["reference"], entry["unit"], entry["of_value"], **again)
+        assert (entry["target"], entry["met"]) == (once["target"], once["met"]), entry["name"]
         assert entry["machine"] and entry["unit"]
         if entry["reference"]:
             assert entry["ratio"] == pytest.approx(entry["ours"] / entry["reference"])

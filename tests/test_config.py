@@ -44,6 +44,7 @@ def test_an_unknown_profile_or_task_is_told_the_nearest(arguments, told):
         ("retain.steps=5", "retain.steps=5.*no section 'retain'.*Did you mean 'retrain'"),
         ("retrain.setps=5", r"retrain\.setps: unknown parameter.*Did you mean 'steps'"),
         ("steps=5", r"steps: unknown parameter\. Name its section: classifier\.steps, .*retrain\.steps"),
+        ("retrain.warmup=5", r"retrain\.warmup: unknown parameter\.(?! Name)"),
         ("sed=5", "sed: unknown parameter.*Did you mean 'seed'"),
         ("retrain.steps=many", r"retrain\.steps: .*valid integer, found 'many'"),
         ("retrain.steps=5.0", r"retrain\.steps: .*valid integer"),
