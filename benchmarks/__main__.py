@@ -212,6 +212,20 @@ def gains() -> list[Entry]:
     return [*found, gain(changes.STRIPS, "24 megapixels", *large, "MB")]
 
 
+def training_gains() -> list[Entry]:
+    """What each change of the architecture search, retraining and the classifier gains."""
+    places = (
+        (changes.ARCHITECTURE, "256 pixels", changes.architecture_search(SIZE)),
+        (changes.RETRAINING, "256 pixels", changes.retraining(SIZE)),
+        (changes.CLASSIFIER, "quick", changes.classifier_training()),
+    )
+    found = []
+    for known, where, sides in places:
+        took = measure.in_turn(sides)
+        found += [gain(change, where, took["ours"], took[name]) for name, change in known.items()]
+    return found
+
+
 SLICES = {"01_classifier": 90, "02_loss_search": 48, "03_architecture_search": 16, "04_retrain": 480}  # steps
 
 
@@ -247,14 +261,14 @@ def main() -> int:
         "--only",
         default="",
         help="parts to measure; what else bench.json holds stays: iterations memory hypergradient restorer folded "
-        "loader large scaling, or frugal gains slices",
+        "loader large scaling, or frugal gains training_gains slices",
     )
     arguments = parser.parse_args()
     parts = {
         part.__name__: part for part in (iterations, memory, hypergradient, restorer, folded, loader, large, scaling)
     }
     chosen = arguments.only.split() or list(parts)
-    parts |= {part.__name__: part for part in (frugal, gains, slices)}  # when asked for: they take long
+    parts |= {part.__name__: part for part in (frugal, gains, training_gains, slices)}  # when asked for: they take long
     if unknown := [name for name in chosen if name not in parts]:
         parser.error(f"--only {unknown[0]}: no such part; there are: {', '.join(parts)}")
     path, began = arguments.out / "bench.json", time.monotonic()

@@ -127,15 +127,17 @@ def reference_architecture_search(side: str) -> published.ArchitectureSearch:
 def architecture_search(side: str, size: int) -> Step:
     """One iteration, one alpha step and one weight step, pixel terms alone.
 
-    Side "pruned": the reference without the gradients that it computes and does not use.
+    Side "pruned": the reference without the gradients that it computes and does not use; "feature mixing": the kit's
+    own with that.
     """
     train, held_out, space = crops(size, "train"), crops(size, "held out"), PixelSpace()
     torch.manual_seed(0)
-    if side == "ours":
+    if side in ("ours", "feature mixing"):
         params = config.load("paper", "llie_lol").architecture_search
         params = params.model_copy(update={"epochs": None, "steps": 1000})
         found = FoundLoss.equal(space.trunk)
-        search = ArchitectureSearch(params, Supernet().to(device()), space, found, train, held_out)
+        supernet = Supernet("kernel" if side == "ours" else "feature").to(device())
+        search = ArchitectureSearch(params, supernet, space, found, train, held_out)
         return lambda: search.step(next_index(search))
     scheme = reference_architecture_search(side)
 

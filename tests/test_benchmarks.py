@@ -8,7 +8,7 @@ from test_supernet import alone
 
 from benchmarks import __main__ as bench
 from benchmarks import cases, changes, measure, published, restorers
-from hbl_lib import bilevel, config, deploy, perceptual, speed
+from hbl_lib import bilevel, config, deploy, images, perceptual, speed
 from hbl_lib.classifier import Classifier, upper_loss
 from hbl_lib.losses import FoundLoss, LossSpace
 from hbl_lib.network import parameter_count
@@ -178,6 +178,29 @@ def test_an_iteration_is_the_same_with_one_change_taken_back(monkeypatch):
     assert computed["ours"] > 0 and computed["clear features anew"] == 0  # it keeps none, so counts none
 
 
+def test_retraining_is_the_same_with_the_whole_trunk_and_computes_all_of_it():
+    sides = changes.retraining(64)
+    loops = {"ours": sides["ours"].args[0], "whole trunk": sides["whole trunk"].args[0].args[0]}
+    weights, computed = {}, {}
+    for name, loop in loops.items():
+        seen = computed.setdefault(name, [])
+        loop.space.trunk.layers[-1].register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        sides[name]()
+        weights[name] = torch.cat([p.detach().flatten() for p in loop.restorer.parameters()])
+    torch.testing.assert_close(weights["ours"], weights["whole trunk"], rtol=0, atol=1e-6)
+    assert computed["whole trunk"] and not computed["ours"]
+
+
+def test_the_classifier_s_step_is_the_same_with_pictures_decoded_anew(monkeypatch):
+    read, losses = [], {}
+    monkeypatch.setattr(images, "read", lambda path, of=images.read: read.append(path) or of(path))
+    for name, step in changes.classifier_training().items():
+        read.clear()
+        losses[name] = step.args[0].step(0)["loss"]
+        assert bool(read) == (name == "decoded anew")
+    assert losses["decoded anew"] == losses["ours"]
+
+
 @pytest.mark.parametrize("freed", [0, 200])
 def test_a_peak_counts_memory_that_was_freed_before(freed):
     source = """
@@ -274,8 +297,10 @@ def test_the_committed_figures_hold_every_entry_with_its_machine_and_ratio(tmp_p
         f"loss_search_iteration_{of}_alpha_frozen" for of in ("time", "memory", "memory_perceptual", "memory_400")
     }
     wanted |= {f"plan_{stage}_{steps}_steps" for stage, steps in bench.SLICES.items()}
-    titles = {
-        change.title for change in (*changes.SEARCH.values(), *changes.RESTORER.values(), changes.CORES, changes.STRIPS)
+    groups = (changes.SEARCH, changes.RESTORER, changes.ARCHITECTURE, changes.RETRAINING, changes.CLASSIFIER)
+    titles = {change.title for group in groups for change in group.values()} | {
+        changes.CORES.title,
+        changes.STRIPS.title,
     }
     assert titles == {entry["change"] for entry in entries if "change" in entry}
     assert wanted | {f"loader_share_{profile}" for profile in config.names("profiles")} <= set(by_name)
