@@ -136,8 +136,8 @@ def architecture_search(side: str, size: int) -> Step:
         params = config.load("paper", "llie_lol").architecture_search
         params = params.model_copy(update={"epochs": None, "steps": 1000})
         found = FoundLoss.equal(space.trunk)
-        supernet = Supernet("kernel" if side == "ours" else "feature").to(device())
-        search = ArchitectureSearch(params, supernet, space, found, train, held_out)
+        network = Supernet("kernel" if side == "ours" else "feature").to(device())
+        search = ArchitectureSearch(params, network, space, found, train, held_out)
         return lambda: search.step(next_index(search))
     scheme = reference_architecture_search(side)
 
