@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ TARGETS = {
     "loader_share": 0.05,
     "restore_12mp_memory_mb": 2000.0,
     "restore_12mp_memory_mb_16_bits_alpha": 2000.0,
+    "restore_12mp_memory_mb_panorama": 2000.0,
 }
 WITHIN = 0.15  # of what a plan says
 Entry = dict[str, Any]
@@ -63,48 +65,36 @@ def entry(name: str, ours: float, reference: float | None, unit: str, of_value: 
     return found
 
 
-def iterations() -> list[Entry]:
-    """Time of the searches' iterations."""
+def iterations(
+    loss: str = "reference", architecture: str = "reference", suffixes: Sequence[str] = ("", "")
+) -> list[Entry]:
+    """Time of the searches' iterations against those sides of their cases; `suffixes` of the entries' names."""
     found = []
     for suffix, perceptual in (("", False), ("_perceptual", True)):
-        took = measure.in_turn({side: cases.loss_search(side, SIZE, perceptual) for side in SIDES})
-        found.append(entry(f"loss_search_iteration_time{suffix}", took["ours"], took["reference"], "s"))
-    took = measure.in_turn({side: cases.architecture_search(side, SIZE) for side in SIDES})
-    return [*found, entry("architecture_search_iteration_time", took["ours"], took["reference"], "s")]
+        took = measure.in_turn({side: cases.loss_search(side, SIZE, perceptual) for side in ("ours", loss)})
+        found.append(entry(f"loss_search_iteration_time{suffix}{suffixes[0]}", took["ours"], took[loss], "s"))
+    took = measure.in_turn({side: cases.architecture_search(side, SIZE) for side in ("ours", architecture)})
+    name = f"architecture_search_iteration_time{suffixes[1]}"
+    return [*found, entry(name, took["ours"], took[architecture], "s")]
 
 
-MEMORY = (
-    ("loss_search", SIZE, ""),
-    ("loss_search_perceptual", SIZE, "_perceptual"),
-    ("loss_search", 400, "_400"),
-)
-
-
-def memory() -> list[Entry]:
-    """Memory of the searches' iterations, each side in a fresh process."""
+def memory(reference: str = "reference", named: str = "") -> list[Entry]:
+    """Memory of the loss search's iterations against a side of its cases, each side in a fresh process."""
     found = []
-    for case, size, suffix in MEMORY:
-        took = {side: measure.fresh(case, side, size)["memory_mb"] for side in SIDES}
-        found.append(entry(f"loss_search_iteration_memory{suffix}", took["ours"], took["reference"], "MB"))
+    for case, size, suffix in (
+        ("loss_search", SIZE, ""),
+        ("loss_search_perceptual", SIZE, "_perceptual"),
+        ("loss_search", 400, "_400"),
+    ):
+        took = {side: measure.fresh(case, side, size)["memory_mb"] for side in ("ours", reference)}
+        found.append(entry(f"loss_search_iteration_memory{suffix}{named}", took["ours"], took[reference], "MB"))
     return found
 
 
 def frugal() -> list[Entry]:
-    """The searches against references without what nothing uses: maps for a frozen alpha, gradients of the other level.
-
-    And a panorama of 12 megapixels.
-    """
-    found = []
-    for suffix, perceptual in (("", False), ("_perceptual", True)):
-        took = measure.in_turn({side: cases.loss_search(side, SIZE, perceptual) for side in ("ours", "frozen")})
-        found.append(entry(f"loss_search_iteration_time{suffix}_alpha_frozen", took["ours"], took["frozen"], "s"))
-    took = measure.in_turn({side: cases.architecture_search(side, SIZE) for side in ("ours", "pruned")})
-    found.append(entry("architecture_search_iteration_time_pruned", took["ours"], took["pruned"], "s"))
-    for case, size, suffix in MEMORY:
-        took = {side: measure.fresh(case, side, size)["memory_mb"] for side in ("ours", "frozen")}
-        found.append(entry(f"loss_search_iteration_memory{suffix}_alpha_frozen", took["ours"], took["frozen"], "MB"))
-    panorama = cases.restore_large("ours", height=800, width=15000)
-    return [*found, entry("restore_12mp_memory_mb_panorama", panorama, None, "MB", True)]
+    """The searches against references without what nothing uses: maps for a frozen alpha, other gradients."""
+    times = iterations("frozen", "pruned", ("_alpha_frozen", "_pruned"))
+    return times + memory("frozen", "_alpha_frozen")
 
 
 def hypergradient() -> list[Entry]:
@@ -171,6 +161,12 @@ def large() -> list[Entry]:
     took = {side: cases.restore_large(side) for side in SIDES}
     found = [entry("restore_12mp_memory_mb", took["ours"], took["reference"], "MB", True)]
     return [*found, entry("restore_12mp_memory_mb_16_bits_alpha", cases.restore_large("ours", 4), None, "MB", True)]
+
+
+def panorama() -> list[Entry]:
+    """Peak of the process that restores 12 megapixels of 800 rows."""
+    peak = cases.restore_large("ours", height=800, width=15000)
+    return [entry("restore_12mp_memory_mb_panorama", peak, None, "MB", True)]
 
 
 def scaling() -> list[Entry]:
@@ -254,21 +250,22 @@ def one(case: str, side: str, size: int) -> None:
     say(json.dumps({"memory_mb": measure.peak(step), "seconds": measure.seconds(step)}))
 
 
+USUAL = (iterations, memory, hypergradient, restorer, folded, loader, large, scaling)
+ASKED_FOR = (frugal, panorama, gains, training_gains, slices)  # they take long, or go with those that do
+
+
 def main() -> int:
+    usual, asked_for = ([part.__name__ for part in parts] for parts in (USUAL, ASKED_FOR))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--out", type=Path, default=measure.ROOT / "results/bench", help="folder for bench.json")
     parser.add_argument(
         "--only",
         default="",
-        help="parts to measure; what else bench.json holds stays: iterations memory hypergradient restorer folded "
-        "loader large scaling, or frugal gains training_gains slices",
+        help=f"parts to measure; what else bench.json holds stays: {' '.join(usual)}, or {' '.join(asked_for)}",
     )
     arguments = parser.parse_args()
-    parts = {
-        part.__name__: part for part in (iterations, memory, hypergradient, restorer, folded, loader, large, scaling)
-    }
-    chosen = arguments.only.split() or list(parts)
-    parts |= {part.__name__: part for part in (frugal, gains, training_gains, slices)}  # when asked for: they take long
+    parts = {part.__name__: part for part in (*USUAL, *ASKED_FOR)}
+    chosen = arguments.only.split() or usual
     if unknown := [name for name in chosen if name not in parts]:
         parser.error(f"--only {unknown[0]}: no such part; there are: {', '.join(parts)}")
     path, began = arguments.out / "bench.json", time.monotonic()

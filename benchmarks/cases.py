@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,16 +93,15 @@ def loss_search(side: str, size: int, perceptual_terms: bool) -> Step:
     classifier = Classifier("resnet50").eval().requires_grad_(False).to(device())
     if side == "ours":
         search = LossSearch(search_params(), Supernet().to(device()), space, classifier, train, held_out)
-        return lambda: search.step(next_index(search))
+        return Repeated(search.step)
     values = published.all_values(space.trunk, space.lpips) if perceptual_terms else published.pixel_values
     count = len(space.names) if perceptual_terms else len(PIXEL_TERMS)
     scheme = published.LossSearch(reference_supernet(side), values, count, classifier, RATE)
 
-    def step() -> None:
-        index = next_index(scheme)
+    def step(index: int) -> None:
         scheme.step(*(x.to(device()) for x in train.at(index)), held_out.at(index)[0].to(device()))
 
-    return step
+    return Repeated(step)
 
 
 def reference_supernet(side: str) -> Network:
@@ -112,10 +112,14 @@ def reference_supernet(side: str) -> Network:
     return network
 
 
-def next_index(owner: object) -> int:
-    """Counts the calls of an owner: the index of its next step."""
-    owner.taken = getattr(owner, "taken", -1) + 1  # type: ignore[attr-defined]
-    return owner.taken  # type: ignore[attr-defined]
+class Repeated:
+    """A loop's step, with the next index at each call."""
+
+    def __init__(self, step: Callable[[int], object]):
+        self.step, self.indices = step, itertools.count()
+
+    def __call__(self) -> None:
+        self.step(next(self.indices))
 
 
 def reference_architecture_search(side: str) -> published.ArchitectureSearch:
@@ -138,14 +142,13 @@ def architecture_search(side: str, size: int) -> Step:
         found = FoundLoss.equal(space.trunk)
         network = Supernet("kernel" if side == "ours" else "feature").to(device())
         search = ArchitectureSearch(params, network, space, found, train, held_out)
-        return lambda: search.step(next_index(search))
+        return Repeated(search.step)
     scheme = reference_architecture_search(side)
 
-    def step() -> None:
-        index = next_index(scheme)
+    def step(index: int) -> None:
         scheme.step(*([x.to(device()) for x in shown.at(index)] for shown in (train, held_out)))
 
-    return step
+    return Repeated(step)
 
 
 def hypergradient_errors(seed: int, size: int) -> dict[str, float]:
@@ -205,8 +208,8 @@ def loader_steps(profile: str, clock: Callable[[], float]) -> dict[str, tuple[St
         retraining, restorers.lol_restorer(), space, FoundLoss.equal(space.trunk), shown, pictures()
     )
     return {
-        "classifier": (lambda: judging_loop.step(next_index(judging_loop)), both),
-        "retrain": (lambda: restorer.step(next_index(restorer)), shown),
+        "classifier": (Repeated(judging_loop.step), both),
+        "retrain": (Repeated(restorer.step), shown),
     }
 
 

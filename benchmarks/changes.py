@@ -28,7 +28,7 @@ from hbl_lib.supernet import Supernet
 from hbl_lib.training import ClassifierTraining, RestorerTraining
 
 from . import cases, measure, restorers
-from .cases import Step, next_index
+from .cases import Step
 from .measure import device
 
 
@@ -84,36 +84,36 @@ STRIPS = Change("strips, memory", 0.41, "as at 12 megapixels: what does not grow
 def loss_search(size: int, perceptual_terms: bool) -> dict[str, Step]:
     """The kit's loss search iteration, "ours", and the same with one change taken back; nothing is shared by two."""
 
-    def search(mixing: str = "kernel", hypergradient: str = "exact") -> LossSearch:
+    def search(mixing: str = "kernel", hypergradient: str = "exact", folded: bool = True) -> LossSearch:
         torch.manual_seed(0)
         classifier = Classifier("resnet50").eval().requires_grad_(False).to(device())
         params = cases.search_params().model_copy(update={"hypergradient": hypergradient})
         space = cases.whole_space() if perceptual_terms else cases.PixelSpace()
         shown = (cases.crops(size, name) for name in ("train", "held out"))
         found = LossSearch(params, Supernet(mixing).to(device()), space, classifier, *shown)
-        found.unfolded = classifier  # type: ignore[attr-defined]
+        if not folded:
+            found.classifier = classifier
         return found
 
     searches = {"ours": search(), "feature mixing": search("feature")}
     searches["finite difference"] = search(hypergradient="finite_difference")
+    searches["classifier not folded"] = search(folded=False)
     searches |= {name: search() for name in SEARCH if name not in searches}
     searches["kernels layer by layer"].network.alike = {}
-    searches["classifier not folded"].classifier = searches["classifier not folded"].unfolded
     if not perceptual_terms:
         del searches["clear features anew"]
-    ways: dict[str, Callable[[LossSearch], None]] = {
+    ways: dict[str, Callable[[LossSearch, int], object]] = {
         "weight step by itself": _by_itself,
         "model rebuilt": _rebuilding,
         "clear features anew": _forgetting,
     }
-    return {name: functools.partial(ways.get(name, _step), found) for name, found in searches.items()}
+    return {
+        name: cases.Repeated(functools.partial(ways.get(name, LossSearch.step), found))
+        for name, found in searches.items()
+    }
 
 
-def _step(loop: LossSearch | RestorerTraining | ClassifierTraining) -> None:
-    loop.step(next_index(loop))
-
-
-def _by_itself(search: LossSearch) -> None:
+def _by_itself(search: LossSearch, index: int) -> None:
     """A step whose weight step computes the lower level's gradient anew."""
 
     def exact(values: bilevel.Values, beta: Tensor, upper: bilevel.Upper, weights: bilevel.Weights, rate: float):
@@ -121,17 +121,17 @@ def _by_itself(search: LossSearch) -> None:
         return dataclasses.replace(found, lower=bilevel.without_upper(values, beta, weights).lower)
 
     with mock.patch.dict(bilevel.METHODS, exact=exact):
-        _step(search)
+        search.step(index)
 
 
-def _rebuilding(search: LossSearch) -> None:
+def _rebuilding(search: LossSearch, index: int) -> None:
     """A step that also makes a model of its own for the look-ahead, and loads weights into it."""
     rebuilt = copy.deepcopy(search.network)
     rebuilt.load_state_dict(search.network.state_dict())
-    _step(search)
+    search.step(index)
 
 
-def _forgetting(search: LossSearch) -> None:
+def _forgetting(search: LossSearch, index: int) -> None:
     """A step that computes the features of the clear picture whenever it needs them."""
 
     def anew(clear_features: ClearFeatures, clear: Tensor, wanted: list[int]) -> dict[int, Tensor]:
@@ -139,7 +139,7 @@ def _forgetting(search: LossSearch) -> None:
             return dict(clear_features.trunk.stream(clear, wanted))
 
     with mock.patch.object(ClearFeatures, "of", anew):
-        _step(search)
+        search.step(index)
 
 
 def architecture_search(size: int) -> dict[str, Step]:
@@ -157,7 +157,7 @@ def retraining(size: int) -> dict[str, Step]:
         space, shown = cases.whole_space(), cases.crops(size, "retrain", params.batch)
         found = FoundLoss.published("llie_lol", space.trunk)
         loop = RestorerTraining(params, restorers.lol_restorer(), space, found, shown, cases.pictures())
-        return functools.partial(_step, loop)
+        return cases.Repeated(loop.step)
 
     return {"ours": step(), "whole trunk": functools.partial(_to_the_end, step())}
 
@@ -180,7 +180,7 @@ def classifier_training() -> dict[str, Step]:
     def step(pictures: Pictures) -> Step:
         torch.manual_seed(0)
         shown = Crops(pictures, params.crop, 0, "classifier", params.batch // 2)
-        return functools.partial(_step, ClassifierTraining(params, shown, device()))
+        return cases.Repeated(ClassifierTraining(params, shown, device()).step)
 
     kept = cases.pictures()
     return {"ours": step(kept), "decoded anew": step(Anew(kept.root, kept.pairs))}

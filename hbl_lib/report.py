@@ -206,7 +206,7 @@ def speed_html(results: Path) -> str:
         "restorer. Times are medians, both sides in turn in one run (in the plots of one step); memory is of a fresh "
         "process for each side; a plan's time stands against what the stage took. Measured on "
         f"{html.escape(speed.machines(entries))}; from {html.escape(where)}; <code>make bench</code> measures anew, "
-        "<code>.venv/bin/python -m benchmarks --only 'frugal gains slices'</code> the rest.</p>"
+        "<code>.venv/bin/python -m benchmarks --only 'frugal panorama gains training_gains slices'</code> the rest.</p>"
         f"{table_text(speed.table(entries))}"
         + (f"{told}{table_text(gains)}" if len(gains) else "")
         + (figures.show(speed.scaling(entries), alt).text if any("x" in entry for entry in entries) else "")

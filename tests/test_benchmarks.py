@@ -154,7 +154,7 @@ def test_an_iteration_is_the_same_with_one_change_taken_back(monkeypatch):
     )
     moves, betas, passes, computed, searches = {}, {}, {}, {}, {}
     for name, step in changes.loss_search(32, True).items():
-        (search,) = step.args
+        (search,) = step.step.args
         searches[name] = search
         seen = []
         search.network.register_forward_hook(lambda *_, seen=seen: seen.append(1))
@@ -180,7 +180,7 @@ def test_an_iteration_is_the_same_with_one_change_taken_back(monkeypatch):
 
 def test_retraining_is_the_same_with_the_whole_trunk_and_computes_all_of_it():
     sides = changes.retraining(64)
-    loops = {"ours": sides["ours"].args[0], "whole trunk": sides["whole trunk"].args[0].args[0]}
+    loops = {"ours": sides["ours"].step.__self__, "whole trunk": sides["whole trunk"].args[0].step.__self__}
     weights, computed = {}, {}
     for name, loop in loops.items():
         seen = computed.setdefault(name, [])
@@ -196,7 +196,7 @@ def test_the_classifier_s_step_is_the_same_with_pictures_decoded_anew(monkeypatc
     monkeypatch.setattr(images, "read", lambda path, of=images.read: read.append(path) or of(path))
     for name, step in changes.classifier_training().items():
         read.clear()
-        losses[name] = step.args[0].step(0)["loss"]
+        losses[name] = step.step(0)["loss"]
         assert bool(read) == (name == "decoded anew")
     assert losses["decoded anew"] == losses["ours"]
 
@@ -323,7 +323,9 @@ def test_the_tables_in_the_benchmarks_readme_are_those_of_the_committed_figures(
 
 def test_readme_s_words_on_speed_are_those_of_the_committed_figures(tmp_path):
     ratios = {entry["name"]: entry["ratio"] for entry in speed.measured(tmp_path)[0] if entry["ratio"]}
-    told = " ".join((measure.ROOT / "README.md").read_text().split("### How fast")[1].split("MBLLEN takes")[0].split())
+    told = " ".join(
+        (measure.ROOT / "README.md").read_text().split("### How fast")[1].split("`make reproduce")[0].split()
+    )
     of_loss = [
         ratios[f"loss_search_iteration_{kind}{terms}{against}"]
         for terms in ("", "_perceptual")
@@ -333,3 +335,9 @@ def test_readme_s_words_on_speed_are_those_of_the_committed_figures(tmp_path):
     of_architecture = [ratios[f"architecture_search_iteration_time{against}"] for against in ("", "_pruned")]
     wanted = [*of_loss, *of_architecture, ratios["restorer_vs_plain"]]
     assert re.findall(r"(?<!\d)\.\d\d", told) == [f"{value:.2f}"[1:] for value in wanted]
+    against = [
+        re.search(words, told)[1]
+        for words in (r"folded, takes ([\d.]+) times", r"MBLLEN takes ([\d.]+) times", r"U-Net ([\d.]+) times")
+    ]
+    of = [ratios["restorer_vs_convolutions"], 1 / ratios["restorer_vs_mbllen"], 1 / ratios["restorer_vs_unet"]]
+    assert against == [f"{value:.1f}" for value in of]
