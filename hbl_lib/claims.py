@@ -249,7 +249,13 @@ def show(table: tables.Table, base: str = "") -> markup.Html:
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a claim and task: how many of its comparisons have which verdict."""
+    """A row a claim and task: under each verdict, what the claim was held against with it, and the effect on PSNR."""
+    shown = tables.shown_columns(tables.Table(frame, ""))
+    effect = HEADINGS["psnr"]
+    cells = shown["against"]
+    if effect in shown:
+        cells = cells.where(shown[effect] == "", cells + "\u00a0" + shown[effect])
     order = [effects.REPLICATES, effects.DOES_NOT, effects.OPEN, effects.NOT_TESTABLE]
-    counts = pd.crosstab([frame["claim"], frame["task"]], frame["verdict"]).reindex(columns=order, fill_value=0)
-    return counts.reindex(list(SOURCES), level="claim").reset_index().rename_axis(columns=None)
+    told = shown.assign(cell=cells).groupby(["claim", "task", "verdict"])["cell"].agg("; ".join)
+    told = told.unstack(fill_value="").reindex(columns=order, fill_value="").reindex(list(SOURCES), level="claim")
+    return told.reset_index().rename_axis(columns=None)

@@ -42,6 +42,8 @@ VERDICTS = {
 }
 DARK = ("3-C", "5-C", "3-2-DC", "3-2-RDC", "3-DC")  # operations whose colour needs white letters
 
+WIDE = 6.0  # inches: a wider figure is scrolled on a phone, which would make its words too small to read
+
 
 def show(figure: Figure, alt: str, photographs: bool = False) -> Html:
     """The figure as an inline picture with alternative text, which notebook exporters keep.
@@ -54,7 +56,8 @@ def show(figure: Figure, alt: str, photographs: bool = False) -> Html:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=110, bbox_inches="tight", **options)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return Html(f'<img alt="{html.escape(alt, quote=True)}" src="data:image/{kind};base64,{data}">')
+    shown = f'<img alt="{html.escape(alt, quote=True)}" src="data:image/{kind};base64,{data}">'
+    return Html(f'<div class="wide">{shown}</div>' if figure.get_figwidth() > WIDE else shown)
 
 
 def panels(count: int, width: float = 4.2, height: float = 3.2) -> tuple[Figure, list[Any]]:

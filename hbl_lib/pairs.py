@@ -13,19 +13,19 @@ import numpy as np
 from . import files, images
 from .errors import KitError
 
-# Names of the two folders, degraded first; case does not matter.
-LAYOUTS = (
-    ("degraded", "clear"),
-    ("low", "high"),  # LOL-v1
-    ("low", "normal"),  # LOL-v2
-    ("input", "expertc"),  # MIT-Adobe 5K
-    ("hazy", "clear"),  # RESIDE ITS, SOTS outdoor
-    ("hazy", "gt"),  # SOTS, I-HAZE
-    ("raw", "reference"),  # UIEB
-    ("raw-890", "reference-890"),  # UIEB as published
-    ("input", "gt"),  # LSUI
-    ("rain", "norain"),  # Rain100
-)
+# Names of the two folders, degraded first (case does not matter), and the degradation of the set that has them.
+LAYOUTS = {
+    ("degraded", "clear"): "",
+    ("low", "high"): "low_light",  # LOL-v1
+    ("low", "normal"): "low_light",  # LOL-v2
+    ("input", "expertc"): "low_light",  # MIT-Adobe 5K
+    ("hazy", "clear"): "haze",  # RESIDE ITS, SOTS outdoor
+    ("hazy", "gt"): "haze",  # SOTS, I-HAZE
+    ("raw", "reference"): "underwater",  # UIEB
+    ("raw-890", "reference-890"): "underwater",  # UIEB as published
+    ("input", "gt"): "",  # LSUI, and many others
+    ("rain", "norain"): "rain",  # Rain100
+}
 PANELS = ("train", "trans")  # PhysicsGAN: train/ holds hazy, clear and airlight side by side, trans/ the transmission
 ONE_CLEAR_FOR_MANY = ("degraded", "hazy")  # degraded folders in which one clear picture may have several versions
 BORDER = 10  # SOTS indoor: clear pictures are this much larger on each side than hazy ones
@@ -85,6 +85,11 @@ class Listing:
     settled: frozenset[str] = frozenset()  # scenes that groups.json names
     twins: list[str] = field(default_factory=list)  # in words, pictures of two names that show the same
     held_out: list[str] = field(default_factory=list)  # in words, pictures that show a test picture of a set nearby
+
+    def meant_for(self) -> str:
+        """The degradation of the sets whose folders are named so; "" where the names do not say."""
+        names = (self.layout[0].lower(), self.layout[1].lower())
+        return LAYOUTS.get(names, "haze" if self.pairs and self.pairs[0].panels > 1 else "")
 
     def describe(self) -> str:
         """Layout, number of pairs and of scenes, in words."""

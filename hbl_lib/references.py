@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from . import claims, config, ledger, markup, metrics, outcomes, search_quality, tables, variants
+from . import claims, config, effects, ledger, markup, metrics, outcomes, search_quality, tables, variants
 from .manifest import NAME
 
 FOLDER = config.ROOT / "results/reference"
@@ -52,6 +52,16 @@ def overview(root: Path = FOLDER) -> pd.DataFrame:
             row[key.replace("_", " ").replace("color", "colour")] = f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}"
         rows.append(row | {"file": outcomes.files_of(folder, seeds[:1], outcomes.EVALUATION, base=root.parent)})
     return pd.DataFrame(rows, columns=None if rows else ["reference", "folder", "data"])
+
+
+def verdicts(root: Path = FOLDER) -> pd.DataFrame:
+    """`claims.summary` of each reference of enough seeds to resolve anything, below its name in the column "runs"."""
+    found = [
+        claims.summary(claims.table(folder.parent, [folder.name], seeds).frame).assign(runs=folder.parent.name)
+        for folder, seeds in references(root)
+        if len(seeds) >= effects.MIN_SEEDS
+    ]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def details(reference: Reference, base: str = "") -> list[tuple[str, markup.Html]]:

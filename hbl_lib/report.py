@@ -13,7 +13,6 @@ import pandas as pd
 from . import (
     ablations,
     claims,
-    effects,
     figures,
     files,
     manifest,
@@ -230,19 +229,17 @@ def references_html(profile_folder: Path) -> str:
 
 
 def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> str:
-    """Pictures of each task under sliders, the headline table, and how many comparisons have which verdict."""
+    """Pictures of each task under sliders, the headline table, and the verdicts."""
     sliders = []
     for folder in (profile_folder / task for task in tasks):
         versions, _ = publish.versions(folder, 0, with_members=False)
         restored = versions[paper.label_of(manifest.metrics(folder / outcomes.EVALUATION))]
         title = outcomes.task_of(folder).title
         sliders.append(page.slider(title, versions["degraded"], restored, versions["clear"]))
-    verdicts = {"this run": claims.table(profile_folder, tasks, seeds).frame}
-    for folder, of_seeds in references.references():
-        if len(of_seeds) >= effects.MIN_SEEDS:
-            verdicts[folder.parent.name] = claims.table(folder.parent, [folder.name], of_seeds).frame
-    counted = pd.concat([claims.summary(frame).assign(runs=name) for name, frame in verdicts.items()])
-    others = " and for the reference runs of at least three seeds" if len(verdicts) > 1 else ""
+    known = references.verdicts()
+    own = claims.summary(claims.table(profile_folder, tasks, seeds).frame).assign(runs="this run")
+    verdicts = pd.concat([known, own])
+    others = " and for the reference runs of at least three seeds" if len(known) else ""
     headline = overview(profile_folder, tasks, seeds)
     basis = "; ".join(headline["measured on"].unique())
     return (
@@ -253,9 +250,10 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
         f"{table_text(headline.drop(columns='measured on'), 'file', listed=False)}"
         f"<p>PSNR and SSIM, means over test pictures: {html.escape(basis)}. Published: the paper's, on its own test "
         f"pictures. Protocol: {html.escape(metrics.PROTOCOL)}.</p>"
-        f"<h3>Verdicts on the paper's claims</h3><p>How many comparisons have which verdict, for this run{others}; "
-        '<a href="#claims">Which claims hold</a> has each with its interval and why.</p>'
-        f"{table_text(counted[['runs', *counted.columns.drop('runs')]])}"
+        f"<h3>Verdicts on the paper's claims</h3><p>What each claim was held against, under the verdict, with the "
+        f"effect on PSNR in dB and its 95 % interval, for this run{others}; "
+        '<a href="#claims">Which claims hold</a> has SSIM, files, command and why.</p>'
+        f"{table_text(verdicts[['runs', *verdicts.columns.drop('runs')]])}"
     )
 
 

@@ -76,7 +76,7 @@ def check(given: Given) -> Iterator[str]:
             runs.open_run(given.profile, task, seed, given.data, given.device, given.results, own)
         yield run.describe()
         if seed == seeds[0]:
-            _check_run(run, methods)
+            yield from _check_run(run, methods)
 
 
 def _lists(given: Given) -> tuple[list[str], list[int], dict[str, Path]]:
@@ -105,16 +105,24 @@ def _lists(given: Given) -> tuple[list[str], list[int], dict[str, Path]]:
     return tasks, list(map(int, seeds)), methods
 
 
-def _check_run(run: runs.Run, methods: dict[str, Path]) -> None:
-    """Weights, restored pictures and data, which are the same for every seed."""
+def _check_run(run: runs.Run, methods: dict[str, Path]) -> Iterator[str]:
+    """Weights, restored pictures and data, which are the same for every seed; what to think over, in words."""
     params, lists = run.params, run.folder / "00_data/splits.json"
     if not params.perceptual.untrained:  # 02_loss_search would stop for want of them, after the classifier
         inputs.loss_space(run)
     if methods and lists.is_file():  # a fault would cost what 05_evaluate has made
         given_methods.read(methods, data.Pictures(run.data_root, splits.read(lists)["test"]))
     if params.task.data != "embedded":
-        found = soundness.require_sound(soundness.check(run.data_root))
+        listing = soundness.check(run.data_root)
+        found = soundness.require_sound(listing)
         if params.task.unseen:
             overlap.require_unseen(run.data_root, config.located(params.task.unseen))
         splits.deal(found, params.data.validation, params.data.test, params.data.split_seed)
         data.require_large_enough(params, run.data_root, found)
+        meant, own = listing.meant_for(), params.task.degradation
+        if meant and own and meant != own:
+            folders = "/ and ".join(listing.layout)
+            yield (
+                f"note: {listing.folder} has {folders}/, the folders of a set for {meant.replace('_', ' ')}, but task "
+                f"{params.task.name} is for {own.replace('_', ' ')}"
+            )

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from hbl_lib import ablations, embedded, files, manifest, tables
-from hbl_lib.baselines import CLASSICAL
+from hbl_lib import embedded
 
 ROOT = Path(__file__).parent.parent
 
@@ -81,58 +80,3 @@ def test_the_readme_lists_every_embedded_picture_with_its_licence():
     text = (ROOT / "README.md").read_text()
     for row in embedded.licences():
         assert f"| {row['picture']} | {row['package']} | {row['credit']} | {row['licence']} |" in text
-
-
-RUNS = """quick-embedded/llie_lol quick-embedded/llie_mit quick-embedded/sihr quick-embedded/uie
-quick-lol97/llie_lol real-lol97/llie_lol quick-uieb256/uie quick-lsui/uie quick-ihaze20/sihr"""
-
-
-def test_every_result_in_the_readme_stands_in_a_committed_metrics_file():
-    section = (ROOT / "README.md").read_text().split("## What was measured")[1].split("\n## ")[0]
-    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
-    for name, (task, pictures, effort, *cells) in zip(RUNS.split(), rows, strict=True):
-        folder = ROOT / "results/reference" / name
-        scores = files.read_json(folder / "05_evaluate/metrics.json")
-        dealt = files.read_json(folder / "00_data/metrics.json")
-        seconds = files.read_json(folder / "04_retrain/manifest.json")["seconds"]
-        assert task == f"`{scores['task']}`"
-        assert pictures.endswith(f", {dealt['images']} ({scores['images']})"), name
-        assert effort == f"{scores['steps']}, {seconds:.0f}", name
-        for metric, digits in (("psnr", 2), ("ssim", 3)):
-            label, untrained = tables.best_classical([scores], metric)
-            measured = [scores["degraded"], scores["color_matrix"], untrained, scores["restored"]]
-            texts = [f"{score[metric]:.{digits}f}".lstrip("0") for score in measured]
-            best = max(range(4), key=lambda i: measured[i][metric])
-            texts[best] = f"**{texts[best]}**"
-            shown = [cell.split(", ")[metric == "ssim"] for cell in cells]
-            whose = cells[2].split(", ")[0].split()[0] if " " not in shown[2] else shown[2].split()[0]
-            assert (whose, [shown[0], shown[1], shown[2].split()[-1], shown[3]]) == (label, texts), name
-
-
-def test_every_ablation_in_the_readme_stands_in_a_committed_metrics_file():
-    section = (ROOT / "README.md").read_text().split("### The ablations")[1].split("\n## ")[0]
-    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in section.splitlines() if "|" in line]
-    told = {row[0]: row[1:] for row in rows}
-    embedded, real = (ROOT / "results/reference" / name / "llie_lol" for name in ("quick-embedded", "real-lol97"))
-
-    def scores(found):
-        return f"{found['psnr']:.2f}, {found['ssim']:.3f}".replace(" 0.", " .")
-
-    def member(ablation, name, folder=embedded):
-        return files.read_json(folder / ablation / name / "metrics.json")
-
-    losses, architectures = manifest.ABLATIONS
-    for name, known in ablations.members(architectures, "llie_lol").items():
-        found = member(architectures, name)
-        cells = [f"{found['parameters']:,}", f"{found['macs']['count'] / 1e9:.2f}", scores(found["restored"])]
-        assert told[known.label] == [*cells, scores(member(architectures, name, real)["restored"])], name
-    for pictures, folder in (("embedded", embedded), ("LOL-v1", real)):
-        for model, name in (("U-Net", "unet"), ("MBLLEN", "mbllen")):
-            both = (member(losses, f"{name}_{weights}", folder)["restored"] for weights in ("default", "searched"))
-            assert told[f"{model}, {pictures}"] == list(map(scores, both))
-        ours = (member(*place, folder)["restored"] for place in ((losses, "ours_default"), (architectures, "ours")))
-        assert told[f"HBL, {pictures}"] == list(map(scores, ours))
-    compared = files.read_json(embedded / "05_evaluate/metrics.json")["compared"]
-    assert {name: told[method.label] for name, method in CLASSICAL.items()} == {
-        name: [scores(found)] for name, found in compared.items()
-    }

@@ -109,6 +109,13 @@ def test_a_sound_folder_is_told_by_what_it_holds(tmp_path, capsys):
     assert "low/ and high/, 4 pairs of 4 scenes" in out and "4 of 20x16" in out and "nothing wrong" in out
 
 
+@pytest.mark.parametrize(("task", "noted"), [("llie_mit", False), ("uie", True), ("derain", True)])
+def test_a_folder_of_another_tasks_set_is_taken_with_a_note(tmp_path, capsys, task, noted):
+    data = folder_of_pairs(tmp_path / "pairs", 40, (64, 64))
+    status, out, _ = run(["check", "--profile", "smoke", "--tasks", task, "--data", data], capsys)
+    assert status == 0 and ("low/ and high/, the folders of a set for low light, but task" in out) == noted
+
+
 def test_data_check_lists_every_problem_and_fails(tmp_path, capsys):
     data = truncated(sizes_that_differ(unpaired(folder_of_pairs(tmp_path / "pairs"))))
     status, out, _ = run(["data", "check", data], capsys)

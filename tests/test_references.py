@@ -40,5 +40,5 @@ def test_the_report_names_every_reference_and_says_that_nothing_compares():
     assert "no number compares" in page
     for path in re.findall(r'href="([^"]*)"', page):
         assert path.startswith("../reference/") and (config.ROOT / "results/quick" / path).resolve().is_file(), path
-    assert "quick-embedded/llie_lol: Which claims hold" in page
+    assert "real-lol97/llie_lol: Which claims hold" in page
     assert page.count("<details>") == page.count("</details>") > 0

@@ -1,0 +1,84 @@
+"""The numbers in README are those of the committed reference runs, each read from its metrics files."""
+
+from pathlib import Path
+
+from hbl_lib import ablations, manifest, metrics, outcomes, references, tables
+from hbl_lib.baselines import CLASSICAL
+
+ROOT = Path(__file__).parent.parent
+KNOWN = {"/".join(known.folder.parts[-2:]): known for known in references.references()}
+RUNS = """quick-embedded/llie_lol quick-embedded/llie_mit quick-embedded/sihr quick-embedded/uie
+quick-lol97/llie_lol real-lol97/llie_lol quick-uieb256/uie real-uieb256/uie real-uieb256-published/uie quick-lsui/uie
+quick-ihaze20/sihr"""
+
+
+def section(title):
+    return (ROOT / "README.md").read_text().split(title)[1].split("\n## ")[0]
+
+
+def mean(runs, key):
+    return metrics.mean([run[key] for run in runs])
+
+
+def scores(found):
+    return f"{found['psnr']:.2f}, {found['ssim']:.3f}".replace(" 0.", " .")
+
+
+def test_every_result_in_the_readme_stands_in_a_committed_metrics_file():
+    rows = [line.strip("| ").split(" | ") for line in section("## What was measured").splitlines() if line[:3] == "| `"]
+    for name, (task, pictures, effort, *cells) in zip(RUNS.split(), rows, strict=True):
+        folder, seeds = KNOWN[name]
+        runs = outcomes.measured(folder, seeds)
+        dealt = manifest.metrics(folder / "00_data")
+        trained = [manifest.read(of / "04_retrain" / manifest.NAME) for of in outcomes.replicas(folder, seeds)]
+        seconds = sum(of["seconds"] for of in trained) / len(seeds)
+        assert task == f"`{runs[0]['task']}`"
+        told = f"{dealt['images']} ({runs[0]['images']})" + (f", {len(seeds)} seeds" if len(seeds) > 1 else "")
+        assert pictures.endswith(f", {told}"), name
+        assert effort == f"{runs[0]['steps']}, {seconds:.0f}", name
+        for metric, digits in (("psnr", 2), ("ssim", 3)):
+            label, untrained = tables.best_classical(runs, metric)
+            measured = [mean(runs, "degraded"), mean(runs, "color_matrix"), untrained, mean(runs, "restored")]
+            texts = [f"{score[metric]:.{digits}f}".lstrip("0") for score in measured]
+            best = max(range(4), key=lambda i: measured[i][metric])
+            texts[best] = f"**{texts[best]}**"
+            shown = [cell.split(", ")[metric == "ssim"] for cell in cells]
+            whose = cells[2].split(", ")[0].split()[0] if " " not in shown[2] else shown[2].split()[0]
+            assert (whose, [shown[0], shown[1], shown[2].split()[-1], shown[3]]) == (label, texts), name
+
+
+def test_every_ablation_in_the_readme_stands_in_a_committed_metrics_file():
+    lines = section("### The ablations").splitlines()
+    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines if "|" in line]
+    told = {row[0]: row[1:] for row in rows}
+    embedded, real = (KNOWN[f"{name}/llie_lol"] for name in ("quick-embedded", "real-lol97"))
+
+    def members(ablation, name, of):
+        return [manifest.metrics(replica / ablation / name) for replica in outcomes.replicas(*of)]
+
+    losses, architectures = manifest.ABLATIONS
+    for name, known in ablations.members(architectures, "llie_lol").items():
+        (found,) = members(architectures, name, embedded)
+        cells = [f"{found['parameters']:,}", f"{found['macs']['count'] / 1e9:.2f}", scores(found["restored"])]
+        assert told[known.label] == [*cells, scores(mean(members(architectures, name, real), "restored"))], name
+    for pictures, of in (("embedded", embedded), ("LOL-v1", real)):
+        for model, name in (("U-Net", "unet"), ("MBLLEN", "mbllen"), ("HBL", "ours")):
+            searched = (architectures, "ours") if name == "ours" else (losses, f"{name}_searched")
+            both = (mean(members(*place, of), "restored") for place in ((losses, f"{name}_default"), searched))
+            assert told[f"{model}, {pictures}"] == list(map(scores, both))
+    compared = outcomes.measured(*embedded)[0]["compared"]
+    assert {name: told[method.label] for name, method in CLASSICAL.items()} == {
+        name: [scores(found)] for name, found in compared.items()
+    }
+
+
+def test_what_we_found_are_the_verdicts_on_the_reference_runs():
+    """A row of README's table is a row of `references.verdicts`."""
+    wanted = [
+        "| "
+        + " | ".join([row.pop("claim"), f"`{row.pop('runs')}`", *list(row.values())[1:]]).replace("\u00a0", " ")
+        + " |"
+        for row in references.verdicts().to_dict("records")
+    ]
+    told = [line for line in section("## What we found").splitlines() if "| `real-" in line]
+    assert told == wanted
