@@ -252,7 +252,8 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
         f"pictures. Protocol: {html.escape(metrics.PROTOCOL)}.</p>"
         f"<h3>Verdicts on the paper's claims</h3><p>What each claim was held against, under the verdict, with the "
         f"effect on PSNR in dB and its 95 % interval, for this run{others}; "
-        '<a href="#claims">Which claims hold</a> has SSIM, files, command and why.</p>'
+        '<a href="#claims">Which claims hold</a> has SSIM, files, command and why, '
+        '<a href="#reference">Reference runs</a> those of these.</p>'
         f"{table_text(verdicts[['runs', *verdicts.columns.drop('runs')]])}"
     )
 
