@@ -19,8 +19,9 @@ task, stage, seed, data and images (how many pictures it stands on); `history.js
 
 - 00_data: source, lists (how many pairs), joined, held_out
 - 01_classifier: network, parameters, negatives, classes, confusion, accuracy; a record: loss, accuracy
-- 02_loss_search: search, trunk, lpips_term, upper_steps, moved, resolved, saturated_share, faint_share; a record:
-  weights, choices (shares of the layers of each group), upper_loss, hypergradient (its norm), lower_loss
+- 02_loss_search: search, trunk, lpips_term, upper_steps, moved, resolved, judged_clear_first, judged_clear_last,
+  saturated_share, faint_share; a record: weights, choices (shares of the layers of each group), upper_loss,
+  hypergradient (its norm), lower_loss
 - 03_architecture_search: search, parameters, operations, skip_collapse, steps, moved, resolved; a record: upper_loss,
   lower_loss, hnu and fcm (mean shares), moved
 - 04_retrain: steps, crop, parameters, validation_psnr, best_step; a record: loss, at times validation_psnr

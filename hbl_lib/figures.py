@@ -20,7 +20,7 @@ from .effects import DOES_NOT, OPEN, REPLICATES
 from .losses import TERMS
 from .markup import Html
 from .network import FCM_LAYERS, UNIT_LAYERS, UNITS
-from .search import MOVED, SATURATED
+from .search import CLEAR_BELOW, MOVED, SATURATED
 
 # One colour an operation, in every drawing: kinds share a hue, larger kernels are darker.
 COLORS = {
@@ -110,8 +110,9 @@ def loss_trajectory(history: list[dict[str, Any]], warmup: int) -> Figure:
     axes[1].plot(weights.sum(1), color="#0072b2")
     axes[1].set(title="sum of the weights")
     axes[2].semilogy(_over_steps(history, "upper_loss"), color="#d55e00")
+    axes[2].axhline(CLEAR_BELOW, color="gray", linestyle="--")
     axes[2].axhline(SATURATED, color="gray", linestyle=":")
-    axes[2].set(title="upper-level loss (dotted: saturated)")
+    axes[2].set(title="upper-level loss (dashed: called clear; dotted: saturated)")
     axes[3].semilogy(np.maximum(_over_steps(history, "hypergradient"), 1e-12), color="#009e73")
     axes[3].set(title="size of the hypergradient")
     for axis in axes:
@@ -211,14 +212,16 @@ def ranks(
 
 
 def signals(histories: Mapping[str, list[dict[str, Any]]]) -> Figure:
-    """The upper-level loss of loss searches over the steps, smoothed, a line each; dotted: satisfied below it."""
+    """The upper-level loss of loss searches over the steps, smoothed, a line each; dotted: called clear below it."""
     figure, (axis,) = panels(1, 8, 3.6)
     frame = pd.DataFrame({name: pd.Series(_over_steps(history, "upper_loss")) for name, history in histories.items()})
     sns.lineplot(
         frame.rolling(10, min_periods=1).mean(), ax=axis, palette=sns.color_palette("colorblind", len(frame.T))
     )
-    axis.axhline(SATURATED, color="gray", linestyle=":")
-    axis.set(xlabel="step", title="upper-level loss, mean of 10 steps (dotted: satisfied)", yscale="log")
+    axis.axhline(CLEAR_BELOW, color="gray", linestyle=":")
+    axis.set(
+        xlabel="step", title="upper-level loss, mean of 10 steps (called clear below the dotted line)", yscale="log"
+    )
     axis.legend(fontsize=8)
     return figure
 

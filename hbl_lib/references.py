@@ -64,6 +64,22 @@ def verdicts(root: Path = FOLDER) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
+def signals(root: Path = FOLDER) -> pd.DataFrame:
+    """`search_quality.signal_table` of each reference whose losses were searched, below its name, task and seeds."""
+    found = []
+    for folder, seeds in references(root):
+        table = search_quality.signal_table(folder, seeds)
+        if len(table):
+            table.insert(0, "reference", f"{folder.parent.name}/{folder.name}")
+            table.insert(1, "seeds", ", ".join(seeds))
+            places = [
+                folder / variants.replica(name) if name in variants.known() else folder for name in table["loss search"]
+            ]
+            table["file"] = [outcomes.files_of(place, seeds, "02_loss_search", base=root.parent) for place in places]
+            found.append(table)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
 def details(reference: Reference, base: str = "") -> list[tuple[str, markup.Html]]:
     """Title and table of all that a reference has beside its scores: claims, ledger, recipes, ranks.
 

@@ -30,7 +30,7 @@ from .degradations import MODELS
 from .errors import KitError
 from .manifest import ABLATIONS, STAGES, STUDIES
 from .markup import table_text
-from .search import MOVED
+from .search import MOVED, SATURATED
 
 SEARCHED = "08_searched_results"
 CLAIMS, LEDGER, RECIPE = "10_claims", "11_ledger", "13_recipe"
@@ -219,7 +219,12 @@ def references_html(profile_folder: Path) -> str:
     parts = [
         "<p>Committed with the kit under results/reference, with metrics and manifests; the name begins with the "
         "profile. Of the real pictures only small parts are at hand, so no number compares with a published one. Means "
-        f"over seeds and test pictures.</p>{table_text(scores, 'file', base, listed=False)}"
+        f"over seeds and test pictures.</p>{table_text(scores, 'file', base, listed=False)}",
+        "<h3>How long the classifier had something to say</h3><p>Of the steps of a loss search in which its weights "
+        "move, the share in which the classifier called the restored picture clear (L_C below ln 2), the share with "
+        f"L_C below {SATURATED} (saturated), and that with a hypergradient below a thousandth of its first median "
+        "(faint); then the weights found, which began at 1. Means over seeds; empty where it was not recorded.</p>"
+        f"{table_text(references.signals(), 'file', base, listed=False)}",
     ]
     for reference in references.references():
         name = html.escape("/".join(reference.folder.parts[-2:]))

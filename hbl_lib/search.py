@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ from .parameters import ArchitectureSearchParams, LossSearchParams, LowerParams
 from .runs import Stage
 from .supernet import Supernet, weights_of
 
+CLEAR_BELOW = math.log(2)  # an upper-level loss below this: to the classifier, clear is likelier than degraded
 SATURATED = 1e-3  # an upper-level loss below this no longer asks for anything
 MOVED = 0.2  # a search in which nothing moved by this much is not resolved
 
@@ -231,8 +233,9 @@ class ArchitectureSearch:
 def loss_summary(history: list[dict[str, Any]], warmup: int) -> dict[str, Any]:
     """How far each weight moved from 1, whether the search is resolved, and for how much of it the signal lasted.
 
-    Saturated: the upper-level loss is below 1e-3. Faint: the hypergradient is under a thousandth of its median over the
-    first ten steps in which beta moves.
+    Judged clear: the upper-level loss is below ln 2; its share of the first fifth of the steps in which beta moves, and
+    of the last. Saturated: that loss is below 1e-3 (a classifier with smoothed labels hardly gives so little). Faint:
+    the hypergradient is under a thousandth of its median over the first ten of these steps.
     """
     moved = {term: weight - 1.0 for term, weight in history[-1]["weights"].items()}
     history = [record for record in history[warmup:] if "skipped" not in record]
@@ -240,10 +243,13 @@ def loss_summary(history: list[dict[str, Any]], warmup: int) -> dict[str, Any]:
         raise KitError("no step of the upper level was finite: lower loss_search.rate (OVERRIDES) and search again")
     sizes = [record["hypergradient"] for record in history]
     early = sorted(sizes[:10])[len(sizes[:10]) // 2]
+    clear, fifth = [record["upper_loss"] < CLEAR_BELOW for record in history], -(-len(history) // 5)
     return {
         "upper_steps": len(history),
         "moved": moved,
         "resolved": max(map(abs, moved.values())) >= MOVED,
+        "judged_clear_first": sum(clear[:fifth]) / fifth,
+        "judged_clear_last": sum(clear[-fifth:]) / fifth,
         "saturated_share": sum(r["upper_loss"] < SATURATED for r in history) / len(history),
         "faint_share": sum(size < early / 1000 for size in sizes) / len(history),
     }

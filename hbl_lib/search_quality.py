@@ -22,6 +22,13 @@ LABELS = {
     "lpips": "LPIPS",
 }
 
+SHARES = {  # of the steps in which beta moves
+    "judged_clear_first": "judged clear (first fifth)",
+    "judged_clear_last": "judged clear (last fifth)",
+    "saturated_share": "saturated",
+    "faint_share": "faint",
+}
+
 
 def plot(folder: Path, name: str) -> tuple[Figure, str]:
     """A study's figure and its alternative text."""
@@ -45,30 +52,37 @@ def _ranked(found: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def loss_searches(folder: Path) -> dict[str, Path]:
-    """The folders of a run's loss search, and of the variant's with the other classifier, where that has run."""
-    places = {"main run": folder, "classifier_plain": folder / variants.replica("classifier_plain")}
-    searches = {name: place / "02_loss_search" for name, place in places.items()}
-    return {name: place for name, place in searches.items() if (place / manifest.NAME).is_file()}
+def loss_searches(folder: Path, seeds: Sequence[str] = ("0",)) -> dict[str, list[Path]]:
+    """The folders of a run's loss searches, one for each seed, and of the variant's with the other classifier.
+
+    Those that did not run, or were skipped (`search: published`), are left out.
+    """
+    found = {}
+    for name, place in {"main run": folder, "classifier_plain": folder / variants.replica("classifier_plain")}.items():
+        paths = [replica / "02_loss_search" for replica in outcomes.replicas(place, seeds)]
+        done = [path for path in paths if (path / manifest.NAME).is_file()]
+        found[name] = [path for path in done if manifest.metrics(path)["search"] == "here"]
+    return {name: paths for name, paths in found.items() if paths}
 
 
 def signals(folder: Path) -> tuple[Figure, str]:
     """The upper-level loss of the loss searches over the steps, and the alternative text."""
-    paths = {name: place / "history.json" for name, place in loss_searches(folder).items()}
+    paths = {name: found / "history.json" for name, (found,) in loss_searches(folder).items()}
     histories = {name: files.read_json(path) for name, path in paths.items() if path.is_file()}
     return figures.signals(histories), f"Upper-level loss over the steps of: {', '.join(histories)}"
 
 
-def signal_table(folder: Path) -> pd.DataFrame:
-    """How long the classifier had something to say, and the weights found, a row for each loss search."""
+def signal_table(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
+    """How long the classifier had something to say, and the weights found: a row a loss search, means over the seeds.
+
+    Judged clear, saturated and faint: as `search.loss_summary` says, where it was so when the search ran.
+    """
     rows = []
-    for name, place in loss_searches(folder).items():
-        found = manifest.metrics(place)
-        shares = {
-            f"{key.removesuffix('_share')} (share of steps)": found[key] for key in ("saturated_share", "faint_share")
-        }
-        weights = {term: 1 + moved for term, moved in found["moved"].items()}
-        rows.append({"loss search": name, "steps": found["upper_steps"], **shares, **weights})
+    for name, paths in loss_searches(folder, seeds).items():
+        found = pd.DataFrame([manifest.metrics(path) for path in paths])
+        shares = {words: found[key].mean() for key, words in SHARES.items() if key in found}
+        weights = 1 + pd.DataFrame(list(found["moved"])).mean()
+        rows.append({"loss search": name, "steps": found["upper_steps"].iloc[0], **shares, **weights})
     return pd.DataFrame(rows)
 
 

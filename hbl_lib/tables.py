@@ -132,10 +132,10 @@ def search_note(name: str, summary: dict[str, Any]) -> str:
     if name == "loss":
         far = max(summary["moved"], key=lambda term: abs(summary["moved"][term]))
         words = f"The weight that moved most is {far} ({summary['moved'][far]:+.2f}). "
-        words += (
-            f"Of {summary['upper_steps']} steps, {summary['saturated_share']:.0%} were saturated (upper-level loss "
-        )
-        words += f"under {SATURATED}) and in {summary['faint_share']:.0%} "
+        first, last = summary["judged_clear_first"], summary["judged_clear_last"]
+        words += f"Of {summary['upper_steps']} steps, the classifier called the restored picture clear in {first:.0%} "
+        words += f"of the first fifth and {last:.0%} of the last; {summary['saturated_share']:.0%} were saturated "
+        words += f"(upper-level loss under {SATURATED}), and in {summary['faint_share']:.0%} "
         words += "the hypergradient was under a thousandth of its start."
     else:
         moved = summary["moved"]

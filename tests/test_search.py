@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from hbl_lib import bilevel, config, files, losses, runs, stages
+from hbl_lib import bilevel, config, files, losses, runs, search, stages
 from hbl_lib.losses import TERMS, Beta, FoundLoss, LossSpace
 from hbl_lib.restorer import Restorer
 from hbl_lib.search import ArchitectureSearch
@@ -116,3 +116,15 @@ def test_a_restorer_of_another_network_is_kept_as_it_is(searched, overrides):
     stages.evaluate(run)
     loaded = Restorer.load(run.folder)
     assert loaded.combine == run.params.network.combine
+
+
+def test_the_summary_says_how_often_the_classifier_was_satisfied_and_how_much_signal_was_left():
+    """Ten warm-up steps that do not count, then twenty: clear in half of the first four and all of the last four."""
+    losses = [9.0] * 10 + [0.7, 0.6, 0.7, 0.6] + [0.6] * 12 + [5e-4] * 4
+    sizes = [0.0] * 10 + [1.0] * 16 + [1e-4] * 4
+    weights = dict.fromkeys(TERMS, 1.0) | {"l1": 1.25}
+    history = [{"upper_loss": a, "hypergradient": b, "weights": weights} for a, b in zip(losses, sizes, strict=True)]
+    found = search.loss_summary(history, 10)
+    assert (found["judged_clear_first"], found["judged_clear_last"]) == (0.5, 1.0)
+    assert (found["saturated_share"], found["faint_share"], found["upper_steps"]) == (0.2, 0.2, 20)
+    assert found["resolved"] and found["moved"]["l1"] == 0.25
