@@ -32,7 +32,7 @@ from .restorers import Step
 
 SIDES = ("ours", "reference")
 RATE = 5e-4
-SIDE = 640  # of the pictures that crops are cut from
+PIXELS = 640  # on a side, of the pictures that crops are cut from
 
 
 @functools.cache
@@ -46,7 +46,7 @@ def pictures() -> Pictures:
     root, drawn, pairs = Path(_folder().name), np.random.default_rng(0), []
     for index in range(4):
         coarse = torch.from_numpy(drawn.random((1, 3, 40, 40), np.float32))
-        clear = F.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic").clamp(0, 1)
+        clear = F.interpolate(coarse, size=(PIXELS, PIXELS), mode="bicubic").clamp(0, 1)
         pairs.append(Pair(f"low/{index}.png", f"high/{index}.png", str(index)))
         images.write(root / pairs[-1].clear, images.to_picture(clear))
         images.write(root / pairs[-1].degraded, images.to_picture(clear * 0.3))
@@ -94,7 +94,8 @@ def loss_search(side: str, size: int, perceptual_terms: bool) -> Step:
     if side == "ours":
         search = LossSearch(search_params(), Supernet().to(device()), space, classifier, train, held_out)
         return Repeated(search.step)
-    values = published.all_values(space.trunk, space.lpips) if perceptual_terms else published.pixel_values
+    layers = [layer for group in space.groups for layer in group]
+    values = published.all_values(space.trunk, space.lpips, layers) if perceptual_terms else published.pixel_values
     count = len(space.names) if perceptual_terms else len(PIXEL_TERMS)
     scheme = published.LossSearch(reference_supernet(side), values, count, classifier, RATE)
 
@@ -122,28 +123,33 @@ class Repeated:
         self.step(next(self.indices))
 
 
-def reference_architecture_search(side: str) -> published.ArchitectureSearch:
-    """The published scheme on pixel terms; of the side "pruned" with the gradients alone that a step uses."""
-    beta, network = torch.ones(len(PIXEL_TERMS), device=device()), published.supernet().to(device())
-    return published.ArchitectureSearch(network, published.pixel_values, beta, RATE, prunes=side == "pruned")
+def reference_architecture_search(side: str, space: nn.Module, found: FoundLoss) -> published.ArchitectureSearch:
+    """The published scheme under a found loss; of the side "pruned" with the gradients alone that a step uses."""
+    values, count = published.pixel_values, len(PIXEL_TERMS)
+    if space.groups:
+        values = published.all_values(space.trunk, space.lpips, found.layers)
+        count += 1 + len(found.layers)
+    beta, network = torch.ones(count, device=device()), published.supernet().to(device())
+    return published.ArchitectureSearch(network, values, beta, RATE, prunes=side == "pruned")
 
 
-def architecture_search(side: str, size: int) -> Step:
-    """One iteration, one alpha step and one weight step, pixel terms alone.
+def architecture_search(side: str, size: int, perceptual_terms: bool) -> Step:
+    """One iteration, one alpha step and one weight step, under a loss with all weights 1.
 
     Side "pruned": the reference without the gradients that it computes and does not use; "feature mixing": the kit's
-    own with that.
+    own, but with feature maps mixed in place of kernels.
     """
-    train, held_out, space = crops(size, "train"), crops(size, "held out"), PixelSpace()
+    train, held_out = crops(size, "train"), crops(size, "held out")
+    space = whole_space() if perceptual_terms else PixelSpace()
+    found = FoundLoss.equal(space.trunk)
     torch.manual_seed(0)
     if side in ("ours", "feature mixing"):
         params = config.load("paper", "llie_lol").architecture_search
         params = params.model_copy(update={"epochs": None, "steps": 1000})
-        found = FoundLoss.equal(space.trunk)
         network = Supernet("kernel" if side == "ours" else "feature").to(device())
         search = ArchitectureSearch(params, network, space, found, train, held_out)
         return Repeated(search.step)
-    scheme = reference_architecture_search(side)
+    scheme = reference_architecture_search(side, space, found)
 
     def step(index: int) -> None:
         scheme.step(*([x.to(device()) for x in shown.at(index)] for shown in (train, held_out)))

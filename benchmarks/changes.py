@@ -98,10 +98,9 @@ def loss_search(size: int, perceptual_terms: bool) -> dict[str, Step]:
     searches = {"ours": search(), "feature mixing": search("feature")}
     searches["finite difference"] = search(hypergradient="finite_difference")
     searches["classifier not folded"] = search(folded=False)
-    searches |= {name: search() for name in SEARCH if name not in searches}
+    left_out = () if perceptual_terms else ("clear features anew",)
+    searches |= {name: search() for name in SEARCH if name not in (*searches, *left_out)}
     searches["kernels layer by layer"].network.alike = {}
-    if not perceptual_terms:
-        del searches["clear features anew"]
     ways: dict[str, Callable[[LossSearch, int], object]] = {
         "weight step by itself": _by_itself,
         "model rebuilt": _rebuilding,
@@ -144,7 +143,7 @@ def _forgetting(search: LossSearch, index: int) -> None:
 
 def architecture_search(size: int) -> dict[str, Step]:
     """The kit's architecture search iteration, and the same with feature mixing."""
-    return {name: cases.architecture_search(name, size) for name in ("ours", *ARCHITECTURE)}
+    return {name: cases.architecture_search(name, size, False) for name in ("ours", *ARCHITECTURE)}
 
 
 def retraining(size: int) -> dict[str, Step]:

@@ -9,7 +9,7 @@ step computes its gradient anew. Features of the clear picture are computed at e
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -56,11 +56,10 @@ def pixel_values(restored: Tensor, clear: Tensor) -> Tensor:
     return torch.stack([getattr(losses, name)(restored, clear) for name in PIXEL_TERMS])
 
 
-def all_values(trunk: Trunk, lpips: LPIPS) -> Values:
-    """Pixel terms, LPIPS, and the distance at every selectable layer, the two networks each on its own."""
-    layers = [index for group in trunk.groups for index in group]
+def all_values(trunk: Trunk, lpips: LPIPS, layers: Sequence[int]) -> Values:
+    """Pixel terms, LPIPS, and the distance at each of the trunk's layers given, the two networks each on its own."""
 
-    def features(network: Trunk, x: Tensor, wanted: list[int]) -> list[Tensor]:
+    def features(network: Trunk, x: Tensor, wanted: Sequence[int]) -> list[Tensor]:
         return [x for _, x in network.stream(x, wanted)]
 
     def values(restored: Tensor, clear: Tensor) -> Tensor:

@@ -90,7 +90,8 @@ def _plan(arguments: argparse.Namespace) -> int:
     if a.pairs is not None and a.pairs < 1:
         raise KitError(f"--pairs {a.pairs}: expected a whole number of at least 1")
     say("measuring a few steps of each stage; this takes some minutes")
-    say(plan.table(plan.plan(a.profile, a.task, a.data, a.device, a.overrides, a.pairs)))
+    say(plan.table(plan.plan(a.profile, a.task, a.data, a.device, a.overrides, a.pairs, say)))
+    say(plan.NOTE)
     return 0
 
 
@@ -220,9 +221,10 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--data", default="", help="a folder of pairs in place of the task's data")
     options.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    options.add_argument("--results", default="results", help="results folder (default: results)")
     options.add_argument("--overrides", default="", help="section.key=value, separated by commas")
-    stage = commands.add_parser("stage", parents=[options], help="run one stage without Jupyter")
+    writing = argparse.ArgumentParser(add_help=False, parents=[options])
+    writing.add_argument("--results", default="results", help="results folder (default: results)")
+    stage = commands.add_parser("stage", parents=[writing], help="run one stage without Jupyter")
     stage.add_argument("name", help=", ".join((*manifest.STAGES, *manifest.ABLATIONS, manifest.STUDIES)))
     stage.add_argument("--task", default="llie_lol", help="which task (default: llie_lol)")
     stage.add_argument("--seed", type=int, default=0, help="of initial weights, crops and samples (default: 0)")
@@ -259,7 +261,7 @@ def parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="compare the files of a run or bundle with its recorded checksums")
     verify.add_argument("run", type=Path, help="folder of a run (results/PROFILE/TASK) or of a bundle")
     verify.set_defaults(act=_verify)
-    check = commands.add_parser("check", parents=[options], help="check parameters and data before a run")
+    check = commands.add_parser("check", parents=[writing], help="check parameters and data before a run")
     check.add_argument("--tasks", default="llie_lol", help="tasks, separated by spaces (default: llie_lol)")
     check.add_argument("--seeds", default="0", help="seeds, separated by spaces (default: 0)")
     check.add_argument("--methods", default="", help="'name=folder ...', restored pictures to score")

@@ -23,6 +23,11 @@ from .runs import Run, Stage
 from .search import ArchitectureSearch, LossSearch
 from .training import ClassifierTraining, RestorerTraining
 
+NOTE = (
+    "Steps: of 00_data pairs, of 05_evaluate pictures. Time: of the steps, one stage after the other, on this machine "
+    "alone; starting adds some seconds a stage and more for a notebook, and ablations, variants and the report are not "
+    "in it. Where VGG-19 is missing, untrained features that cost as much stand for it."
+)
 LOOK_S = 12.0  # how long steps of a kind are measured, beyond two to warm up; at least three
 
 
@@ -169,8 +174,11 @@ def plan(
     device: str = "auto",
     overrides: str = "",
     pairs: int | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Cost]:
     """The cost of every stage, on the task's data or the folder `data`, as if it were `pairs` pairs where given.
+
+    `say` is told which stage is being measured.
 
     The loss is taken with all its terms, the architecture as published: what is found may cost a little less or more.
     Memory is that of the data there is, whatever `pairs`.
@@ -181,6 +189,7 @@ def plan(
         run = runs.open_run(profile, task, 0, data, device, folder, nothing_fetched)
         scale = 1.0
         for name in STAGES:
+            say(name)
             spawning = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(1, mp_context=spawning) as process:
                 found.append(process.submit(_stage_cost, name, run, scale).result())
@@ -197,6 +206,8 @@ def words(seconds: float) -> str:
     >>> words(59), words(5400), words(13200)
     ('59 s', '90 min', '3 h 40 min')
     """
+    if seconds < 1:
+        return "under 1 s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -54,7 +54,7 @@ def test_the_published_scheme_and_the_kit_s_finite_difference_are_one(rng):
     assert (found - kit).norm() < 1e-6 * kit.norm()
 
 
-def test_references_without_waste_compute_no_gradient_that_nothing_uses():
+def test_the_frozen_and_the_pruned_reference_ask_for_no_gradient_of_what_rests():
     asks = {
         side: {p.requires_grad for name, p in cases.reference_supernet(side).named_parameters() if "alpha" in name}
         for side in ("reference", "frozen")
@@ -62,7 +62,8 @@ def test_references_without_waste_compute_no_gradient_that_nothing_uses():
     assert asks == {"reference": {True}, "frozen": {False}}
     pair = tuple(torch.rand(2, 1, 3, 16, 16, device=measure.device()))
     for side, idle in (("reference", False), ("pruned", True)):
-        scheme = cases.reference_architecture_search(side)
+        space = cases.PixelSpace()
+        scheme = cases.reference_architecture_search(side, space, FoundLoss.equal(space.trunk))
         scheme.step(pair, pair)  # ends with the weights' own step
         assert {alpha.grad is None for alpha in scheme.alphas} == {idle}
 
@@ -134,8 +135,7 @@ def test_both_sides_take_the_same_step_of_the_architecture_search(alike, prunes)
     params = config.load("paper", "llie_lol").architecture_search.model_copy(update={"epochs": None, "steps": 1000})
     search = ArchitectureSearch(params, ours, space, FoundLoss.equal(space.trunk), Given(1), Given(2))
     beta = torch.ones(6, dtype=torch.float64)
-    scheme = published.ArchitectureSearch(theirs, published.pixel_values, beta, params.rate)
-    scheme.prunes = prunes
+    scheme = published.ArchitectureSearch(theirs, published.pixel_values, beta, params.rate, prunes)
     start = torch.cat([alpha.detach() for alpha in search.alphas])
     search.step(0)
     scheme.step(Given(1).at(0), Given(2).at(0))
@@ -227,7 +227,7 @@ def test_both_sides_of_an_iteration_run_and_move_the_network(side, case, monkeyp
     for owner, name in ((cases, "Supernet"), (published, "supernet")):
         maker = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *a, of=maker, **k: made.append(of(*a, **k)) or made[-1])
-    step = case(side, 32, *([False] if case is cases.loss_search else []))
+    step = case(side, 32, False)
     before = [p.detach().clone() for p in made[0].parameters()]
     step()
     assert any(not torch.equal(p, b) for p, b in zip(made[0].parameters(), before, strict=True))
@@ -293,16 +293,14 @@ def test_the_committed_figures_hold_every_entry_with_its_machine_and_ratio(tmp_p
     by_name = {entry["name"]: entry for entry in entries}
     wanted = {*bench.TARGETS, "restorer_vs_mbllen", "restorer_vs_unet"} - {"loader_share", "folded_output_difference"}
     wanted |= {f"folded_output_difference_{task}" for task in ("llie_lol", "llie_mit", "sihr", "uie")}
-    wanted |= {
-        f"loss_search_iteration_{of}_alpha_frozen" for of in ("time", "memory", "memory_perceptual", "memory_400")
-    }
+    of_loss = ("time", "time_perceptual", "memory", "memory_perceptual", "memory_400")
+    wanted |= {f"loss_search_iteration_{of}_alpha_frozen" for of in of_loss}
+    wanted |= {f"architecture_search_iteration_time{terms}_pruned" for terms in ("", "_perceptual")}
+    wanted |= {"hypergradient_error_at_64", "restorer_vs_not_folded"}
     wanted |= {f"plan_{stage}_{steps}_steps" for stage, steps in bench.SLICES.items()}
     groups = (changes.SEARCH, changes.RESTORER, changes.ARCHITECTURE, changes.RETRAINING, changes.CLASSIFIER)
-    titles = {change.title for group in groups for change in group.values()} | {
-        changes.CORES.title,
-        changes.STRIPS.title,
-    }
-    assert titles == {entry["change"] for entry in entries if "change" in entry}
+    told = {change for group in groups for change in group.values()} | {changes.CORES, changes.STRIPS}
+    assert told == {changes.Change(e["change"], e["predicted"], e["why"]) for e in entries if "change" in e}
     assert wanted | {f"loader_share_{profile}" for profile in config.names("profiles")} <= set(by_name)
     for entry in entries:
         again = {key: entry[key] for key in ("within",) if key in entry}
@@ -323,16 +321,20 @@ def test_the_tables_in_the_benchmarks_readme_are_those_of_the_committed_figures(
 
 def test_readme_s_words_on_speed_are_those_of_the_committed_figures(tmp_path):
     ratios = {entry["name"]: entry["ratio"] for entry in speed.measured(tmp_path)[0] if entry["ratio"]}
-    told = " ".join(
-        (measure.ROOT / "README.md").read_text().split("### How fast")[1].split("`make reproduce")[0].split()
-    )
+    told = " ".join((measure.ROOT / "README.md").read_text().split("### How fast")[1].split())
+    planned = told.split("it said")[1].split(": `")[0]
+    told = told.split("`make reproduce")[0]
     of_loss = [
         ratios[f"loss_search_iteration_{kind}{terms}{against}"]
         for terms in ("", "_perceptual")
         for against in ("", "_alpha_frozen")
         for kind in ("time", "memory")
     ]
-    of_architecture = [ratios[f"architecture_search_iteration_time{against}"] for against in ("", "_pruned")]
+    of_architecture = [
+        ratios[f"architecture_search_iteration_time{terms}{against}"]
+        for terms in ("", "_perceptual")
+        for against in ("", "_pruned")
+    ]
     wanted = [*of_loss, *of_architecture, ratios["restorer_vs_plain"]]
     assert re.findall(r"(?<!\d)\.\d\d", told) == [f"{value:.2f}"[1:] for value in wanted]
     against = [
@@ -341,3 +343,6 @@ def test_readme_s_words_on_speed_are_those_of_the_committed_figures(tmp_path):
     ]
     of = [ratios["restorer_vs_convolutions"], 1 / ratios["restorer_vs_mbllen"], 1 / ratios["restorer_vs_unet"]]
     assert against == [f"{value:.1f}" for value in of]
+    slices = {entry["name"]: entry for entry in speed.measured(tmp_path)[0] if entry["name"].startswith("plan_")}
+    said = [[of["ours"], int(name.split("_")[-2]), of["reference"]] for name, of in slices.items()]
+    assert re.findall(r"\d+", planned) == [f"{value:.0f}" for row in said for value in row]
