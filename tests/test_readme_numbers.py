@@ -3,7 +3,7 @@
 import statistics
 from pathlib import Path
 
-from hbl_lib import ablations, manifest, metrics, outcomes, references, tables
+from hbl_lib import ablations, claims, manifest, metrics, outcomes, references, search_quality, tables
 
 ROOT = Path(__file__).parent.parent
 KNOWN = {"/".join(known.folder.parts[-2:]): known for known in references.references()}
@@ -78,3 +78,41 @@ def test_what_we_found_are_the_verdicts_on_the_reference_runs():
     ]
     told = [line for line in section("## What we found").splitlines() if "| `real-" in line]
     assert told == wanted
+
+
+def interval(mean, low, high, digits):
+    return f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+
+
+def test_what_we_found_of_the_searches_stands_in_metrics_files():
+    told = " ".join(section("## What we found").split())
+    folder, seeds = KNOWN["real-lol97/llie_lol"]
+    ranks = search_quality.table(folder.parent, [folder.name], seeds[:1]).frame.set_index(["signal", "quality"])
+    judge, supernet = "L_C of the classifier", "L_Q under shared weights"
+    for pair, words in (
+        ((judge, "PSNR (dB)"), "PSNR with rho"),
+        ((judge, "SSIM"), "SSIM with"),
+        ((supernet, "PSNR (dB)"), "trained: rho"),
+    ):
+        row = ranks.loc[pair]
+        assert f"{words} {interval(row['rho'], row['rho from'], row['rho to'], 2)}" in told
+    assert f"Over {ranks.loc[judge, 'settings'].iloc[0]} losses" in told
+    signals = references.signals().set_index(["reference", "loss search"])
+    shares = [
+        [
+            f"{signals.loc[(name, 'main run'), f'judged clear ({part} fifth)']:.0%}".replace("%", " %")
+            for part in ("first", "last")
+        ]
+        for name in ("real-lol97/llie_lol", "real-uieb256/uie")
+    ]
+    (lol_first, lol_last), (uie_first, uie_last) = shares
+    assert f"clear in {lol_first} of the first fifth of the loss search's steps and in {lol_last} of the last" in told
+    assert f"on UIEB in {uie_first} and {uie_last}." in told
+    assert (signals.loc[["real-lol97/llie_lol", "real-uieb256/uie"], "faint"] == 0).all()
+    members = (f"{outcomes.ARCHITECTURES}/{name}" for name in ("ours", "published"))
+    uieb = (outcomes.measured(*KNOWN[name]) for name in ("real-uieb256/uie", "real-uieb256-published/uie"))
+    sides = {"LOL": [outcomes.measured(folder, seeds, member) for member in members], "UIEB": list(uieb)}
+    for name, (found, published) in sides.items():
+        of = claims.between(found, published)
+        psnr, ssim = (interval(of[m].mean, of[m].low, of[m].high, digits) for m, digits in (("psnr", 2), ("ssim", 3)))
+        assert f"{name} {psnr.replace(' (', ' dB (')}, SSIM {ssim}" in told
