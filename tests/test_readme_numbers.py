@@ -3,10 +3,12 @@
 import statistics
 from pathlib import Path
 
-from hbl_lib import ablations, claims, manifest, metrics, outcomes, references, search_quality, tables
+from hbl_lib import ablations, claims, effects, manifest, metrics, outcomes, references, search_quality, tables
+from hbl_lib.losses import FoundLoss
 
 ROOT = Path(__file__).parent.parent
 KNOWN = {"/".join(known.folder.parts[-2:]): known for known in references.references()}
+VERDICTS = (effects.REPLICATES, effects.DOES_NOT, effects.OPEN)
 RUNS = """quick-embedded/llie_lol quick-embedded/llie_mit quick-embedded/sihr quick-embedded/uie
 quick-lol97/llie_lol real-lol97/llie_lol quick-uieb256/uie real-uieb256/uie real-uieb256-published/uie quick-lsui/uie
 quick-ihaze20/sihr"""
@@ -68,16 +70,27 @@ def test_every_ablation_in_the_readme_stands_in_a_committed_metrics_file():
         assert told[model] == list(map(scores, both))
 
 
+PICTURES = {"real-lol97": "LOL-v1", "real-uieb256": "UIEB"}
+
+
+def verdict_rows():
+    """The rows of README's table: what came out of each claim on the runs whose searches ran here."""
+    rows = []
+    for row in references.verdicts().to_dict("records"):
+        cells = [f"**{verdict}**: {row[verdict]}" for verdict in VERDICTS if row[verdict]]
+        if row["runs"] in PICTURES and cells:
+            words = f"| {row['claim']} | {PICTURES[row['runs']]} | {'; '.join(cells)} |"
+            rows.append(words.replace("\u00a0", " ").replace(effects.OPEN, "open"))
+    return rows
+
+
 def test_what_we_found_are_the_verdicts_on_the_reference_runs():
-    """A row of README's table is a row of `references.verdicts`."""
-    wanted = [
-        "| "
-        + " | ".join([row.pop("claim"), f"`{row.pop('runs')}`", *list(row.values())[1:]]).replace("\u00a0", " ")
-        + " |"
-        for row in references.verdicts().to_dict("records")
-    ]
-    told = [line for line in section("## What we found").splitlines() if "| `real-" in line]
-    assert told == wanted
+    told = [line for line in section("## What we found").splitlines() if line.startswith("| ")]
+    assert told[1:] == verdict_rows()
+
+
+def found_weights(replica):
+    return FoundLoss.read(replica / "02_loss_search/loss.yaml").weights
 
 
 def interval(mean, low, high, digits):
@@ -90,13 +103,21 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
     ranks = search_quality.table(folder.parent, [folder.name], seeds[:1]).frame.set_index(["signal", "quality"])
     judge, supernet = "L_C of the classifier", "L_Q under shared weights"
     for pair, words in (
-        ((judge, "PSNR (dB)"), "PSNR with rho"),
-        ((judge, "SSIM"), "SSIM with"),
-        ((supernet, "PSNR (dB)"), "trained: rho"),
+        ((judge, "PSNR (dB)"), "lower PSNR (rho"),
+        ((judge, "SSIM"), "lower SSIM ("),
+        ((judge, "LPIPS (squeeze)"), "with LPIPS it is open ("),
+        ((supernet, "PSNR (dB)"), "is open too: rho"),
     ):
         row = ranks.loc[pair]
-        assert f"{words} {interval(row['rho'], row['rho from'], row['rho to'], 2)}" in told
-    assert f"Over {ranks.loc[judge, 'settings'].iloc[0]} losses" in told
+        assert f"{words} {interval(row['rho'], row['rho from'], row['rho to'], 2)}".replace("( ", "(") in told
+    tried = {
+        name: manifest.metrics(folder / f"12_search_quality/{name}")["settings"] for name in ("losses", "genotypes")
+    }
+    by_psnr = [row["name"] for row in sorted(tried["losses"], key=lambda row: -row["psnr"])]
+    places = [by_psnr.index(name) + 1 for name in ("found", "equal weights")]
+    assert f"is {places[0]}th of {len(by_psnr)} by PSNR, equal weights {places[1]}th" in told
+    shared = [row["supernet_psnr"] for row in tried["genotypes"]]
+    assert f"at {min(shared):.1f} to {max(shared):.1f} dB" in told
     signals = references.signals().set_index(["reference", "loss search"])
     shares = [
         [
@@ -106,8 +127,20 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
         for name in ("real-lol97/llie_lol", "real-uieb256/uie")
     ]
     (lol_first, lol_last), (uie_first, uie_last) = shares
-    assert f"clear in {lol_first} of the first fifth of the loss search's steps and in {lol_last} of the last" in told
+    assert f"clear in {lol_first} of the first fifth of the loss search's steps and {lol_last} of the last" in told
     assert f"on UIEB in {uie_first} and {uie_last}." in told
+    ours, equal = (
+        outcomes.measured(folder, seeds, place)
+        for place in ("07_architecture_ablation/ours", "06_loss_ablation/ours_default")
+    )
+    gains = [found["restored"]["psnr"] - other["restored"]["psnr"] for found, other in zip(ours, equal, strict=True)]
+    assert f"by {min(gains):.2f} to {max(gains):.2f} dB in each of {len(seeds)} seeds" in told
+    leading = [max(of, key=of.get) for of in (found_weights(place) for place in outcomes.replicas(folder, seeds))]
+    assert leading == ["color", "color", "l2"]
+    rows = claims.of_task(folder, seeds).dropna(subset=["published effect (dB)", "effect (dB) to"])
+    assert (
+        rows["published effect (dB)"] > rows["effect (dB) to"]
+    ).all() and f"the {len(rows)} published differences" in told
     assert (signals.loc[["real-lol97/llie_lol", "real-uieb256/uie"], "faint"] == 0).all()
     members = (f"{outcomes.ARCHITECTURES}/{name}" for name in ("ours", "published"))
     uieb = (outcomes.measured(*KNOWN[name]) for name in ("real-uieb256/uie", "real-uieb256-published/uie"))
