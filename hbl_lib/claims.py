@@ -40,8 +40,8 @@ HEADINGS = {"psnr": "effect (dB)", "ssim": "effect (SSIM)"}
 NOTES = (
     "Effect: mean over scenes and seeds of the difference between the two, on the same test pictures (versions of one "
     "scene are averaged first), with a 95 % interval by bootstrap over scenes and seeds, widened as Student's t asks "
-    "where these are few. p: Wilcoxon's signed ranks over scenes, of PSNR, adjusted for the number of comparisons "
-    "(Benjamini and Hochberg).",
+    "where these are few, rather too wide than too narrow. p: Wilcoxon's signed ranks over scenes, of PSNR, adjusted "
+    "for the number of comparisons (Benjamini and Hochberg).",
     "A claim replicates where PSNR and SSIM both are higher, interval and p (.05) agreeing; it does not where either "
     f"is lower so. With fewer than {effects.MIN_SCENES} scenes or {effects.MIN_SEEDS} seeds nothing is resolved; the "
     "embedded pictures have two test scenes, so with them nothing is, by any number of seeds. A dominant loss "
@@ -254,21 +254,20 @@ def show(table: tables.Table, base: str = "") -> markup.Html:
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a claim and task: under each verdict, what the claim was held against with it, and the effect on PSNR.
+    """A row a claim, task and verdict: what the claim was held against with that verdict, and the effect on PSNR.
 
     In brackets the effect's interval, and the difference of the published numbers where there is one; of the dominant
     loss its lead.
     """
     shown = tables.shown_columns(tables.Table(frame, ""))
     effect, printed = HEADINGS["psnr"], "published effect (dB)"
-    cells = shown["against"]
+    cells = shown["against"].str.replace("-", "\u2011")  # 3-C, not broken
     if effect in shown:
         known = [f"; published\u00a0{value:+.2f})" if pd.notna(value) else ")" for value in frame[printed]]
         told = [text.removesuffix(")") + end for text, end in zip(shown[effect], known, strict=True)]
-        cells = cells.where(shown[effect] == "", cells + "\u00a0" + told)
+        cells = cells.where(shown[effect] == "", cells + " " + told)
     lead = " (" + shown["why"].str.split(";").str[0] + ")"
     cells = cells.where((shown["claim"] != DOMINANT) | (shown["verdict"] == effects.NOT_TESTABLE), cells + lead)
-    order = [effects.REPLICATES, effects.DOES_NOT, effects.OPEN, effects.NOT_TESTABLE]
-    told = shown.assign(cell=cells).groupby(["claim", "task", "verdict"])["cell"].agg("; ".join)
-    told = told.unstack(fill_value="").reindex(columns=order, fill_value="").reindex(list(SOURCES), level="claim")
-    return told.reset_index().rename_axis(columns=None)
+    told = shown.assign(against=cells).groupby(["claim", "task", "verdict"])["against"].agg("; ".join)
+    verdicts = [effects.REPLICATES, effects.DOES_NOT, effects.OPEN, effects.NOT_TESTABLE]
+    return told.reindex(verdicts, level="verdict").reindex(list(SOURCES), level="claim").reset_index()

@@ -255,7 +255,7 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
         f"{table_text(headline.drop(columns='measured on'), 'file', listed=False)}"
         f"<p>PSNR and SSIM, means over test pictures: {html.escape(basis)}. Published: the paper's, on its own test "
         f"pictures. Protocol: {html.escape(metrics.PROTOCOL)}.</p>"
-        f"<h3>Verdicts on the paper's claims</h3><p>What each claim was held against, under the verdict, with the "
+        f"<h3>Verdicts on the paper's claims</h3><p>What each claim was held against, by its verdict, with the "
         f"effect on PSNR in dB and its 95 % interval, for this run{others}; "
         '<a href="#claims">Which claims hold</a> has SSIM, files, command and why, '
         '<a href="#reference">Reference runs</a> those of these.</p>'

@@ -149,6 +149,6 @@ def test_the_readers_table_has_effects_with_their_intervals(folder):
     assert shown.loc["3-C", "effect (dB)"].startswith("+1.00\u00a0(+")
     assert "seeds 0, 1, 2" in table.caption
     assert 'TASKS="llie_lol" SEEDS="0 1 2" ABLATIONS=1' in table.notes[-1]
-    told = claims.summary(table.frame).set_index("claim").loc[claims.UNIFORM]
-    assert told[effects.REPLICATES].startswith("3-C\u00a0+1.00") and told[effects.DOES_NOT].startswith("1-C\u00a0-")
-    assert "Supernet" in told[effects.NOT_TESTABLE]
+    told = claims.summary(table.frame).set_index(["claim", "verdict"])["against"].loc[claims.UNIFORM]
+    assert told[effects.REPLICATES].startswith("3\u2011C +1.00") and told[effects.DOES_NOT].startswith("1\u2011C -")
+    assert "published\u00a0+2.22" in told[effects.REPLICATES] and "Supernet" in told[effects.NOT_TESTABLE]

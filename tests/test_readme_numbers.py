@@ -8,7 +8,6 @@ from hbl_lib.losses import FoundLoss
 
 ROOT = Path(__file__).parent.parent
 KNOWN = {"/".join(known.folder.parts[-2:]): known for known in references.references()}
-VERDICTS = (effects.REPLICATES, effects.DOES_NOT, effects.OPEN)
 RUNS = """quick-embedded/llie_lol quick-embedded/llie_mit quick-embedded/sihr quick-embedded/uie
 quick-lol97/llie_lol real-lol97/llie_lol quick-uieb256/uie real-uieb256/uie real-uieb256-published/uie quick-lsui/uie
 quick-ihaze20/sihr"""
@@ -77,10 +76,9 @@ def verdict_rows():
     """The rows of README's table: what came out of each claim on the runs whose searches ran here."""
     rows = []
     for row in references.verdicts().to_dict("records"):
-        cells = [f"**{verdict}**: {row[verdict]}" for verdict in VERDICTS if row[verdict]]
-        if row["runs"] in PICTURES and cells:
-            words = f"| {row['claim']} | {PICTURES[row['runs']]} | {'; '.join(cells)} |"
-            rows.append(words.replace("\u00a0", " ").replace(effects.OPEN, "open"))
+        if row["runs"] in PICTURES and row["verdict"] != effects.NOT_TESTABLE:
+            words = f"| {row['claim']} | {PICTURES[row['runs']]} | {row['verdict']} | {row['against']} |"
+            rows.append(words.replace("\u00a0", " ").replace("\u2011", "-").replace(effects.OPEN, "open"))
     return rows
 
 
