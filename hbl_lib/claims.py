@@ -121,7 +121,7 @@ def _key(side: tuple[str, str]) -> str:
 
 def measured(folder: Path, seeds: Sequence[str], one: Comparison) -> dict[str, Effect]:
     """{metric: effect of `better` over `worse`}; empty where a member of either has not run."""
-    sides = [outcomes.measured(folder, seeds, stage) for stage, _ in (one.better, one.worse)]
+    sides = [outcomes.if_run(folder, seeds, stage) for stage, _ in (one.better, one.worse)]
     if not all(sides):
         return {}
     try:

@@ -37,12 +37,6 @@ def folder_of(folder: Path, name: str) -> Path:
     return folder / variants.replica(name) if name else folder
 
 
-def _ran(folder: Path, seeds: Sequence[str], name: str) -> list[dict[str, Any]]:
-    places = outcomes.replicas(folder_of(folder, name), seeds)
-    done = all((place / outcomes.EVALUATION / manifest.NAME).is_file() for place in places)
-    return [manifest.metrics(place / outcomes.EVALUATION) for place in places] if done else []
-
-
 def _seconds(folder: Path, seeds: Sequence[str], name: str, stages: Sequence[str]) -> float:
     places = [place / stage for place in outcomes.replicas(folder_of(folder, name), seeds) for stage in stages]
     return sum(manifest.read(place / manifest.NAME)["seconds"] for place in places)
@@ -53,7 +47,7 @@ def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> tables.T
     main = outcomes.measured(folder, seeds)
     known = {name: variant for name, variant in variants.known().items() if variant.group == group}
     compared = {variant.against for variant in known.values()} - {""}
-    runs = {name: _ran(folder, seeds, name) for name in known.keys() | compared}
+    runs = {name: outcomes.if_run(folder_of(folder, name), seeds) for name in known.keys() | compared}
     paired: dict[str, dict[str, Effect]] = {}
     for name, variant in known.items():
         base = runs[variant.against] if variant.against else main

@@ -22,18 +22,25 @@ def replicas(folder: Path, seeds: Sequence[str]) -> list[Path]:
     return [folder, *(folder / f"seed_{seed}" for seed in seeds[1:])]
 
 
-def measured(folder: Path, seeds: Sequence[str], stage: str = EVALUATION) -> list[dict[str, Any]]:
-    """A stage's metrics for every seed.
-
-    Of a member, empty where any seed's is missing or older than what it rests on; of `EVALUATION` a KitError.
-    """
+def measured(folder: Path, seeds: Sequence[str]) -> list[dict[str, Any]]:
+    """The evaluation's metrics for every seed; one that is missing is a KitError."""
     of_seeds = replicas(folder, seeds)
-    if stage != EVALUATION and not all(ablations.finished(replica, stage) for replica in of_seeds):
-        return []
     for replica in of_seeds:
-        if not (replica / stage / manifest.NAME).is_file():
-            raise KitError(f"{replica / stage}: has not run to its end. make reproduce with the same SEEDS runs it.")
-    return [manifest.metrics(replica / stage) for replica in of_seeds]
+        if not (replica / EVALUATION / manifest.NAME).is_file():
+            raise KitError(
+                f"{replica / EVALUATION}: has not run to its end. make reproduce with the same SEEDS runs it."
+            )
+    return [manifest.metrics(replica / EVALUATION) for replica in of_seeds]
+
+
+def if_run(folder: Path, seeds: Sequence[str], stage: str = EVALUATION) -> list[dict[str, Any]]:
+    """A stage's metrics for every seed; empty where any is missing, or a member older than what it rests on."""
+    of_seeds = replicas(folder, seeds)
+    if stage.partition("/")[0] in manifest.ABLATIONS:
+        done = all(ablations.finished(replica, stage) for replica in of_seeds)
+    else:
+        done = all((replica / stage / manifest.NAME).is_file() for replica in of_seeds)
+    return [manifest.metrics(replica / stage) for replica in of_seeds] if done else []
 
 
 def task_of(folder: Path) -> TaskParams:

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from . import claims, config, effects, ledger, markup, metrics, outcomes, search_quality, tables, variants
-from .manifest import NAME
+from . import claims, config, effects, ledger, manifest, markup, metrics, outcomes, search_quality, tables, variants
 
 FOLDER = config.ROOT / "results/reference"
 
@@ -27,9 +26,9 @@ class Reference(NamedTuple):
 def references(root: Path = FOLDER) -> list[Reference]:
     """All of them, by name."""
     found = []
-    for evaluated in sorted(root.glob(f"*/*/{outcomes.EVALUATION}/{NAME}")):
+    for evaluated in sorted(root.glob(f"*/*/{outcomes.EVALUATION}/{manifest.NAME}")):
         folder = evaluated.parents[1]
-        first = outcomes.measured(folder, ["of its own"])[0]["seed"]
+        first = manifest.metrics(evaluated.parent)["seed"]
         others = sorted(int(place.name.removeprefix("seed_")) for place in folder.glob("seed_*"))
         found.append(Reference(folder, [str(first), *map(str, others)]))
     return found
@@ -70,12 +69,9 @@ def signals(root: Path = FOLDER) -> pd.DataFrame:
     for folder, seeds in references(root):
         table = search_quality.signal_table(folder, seeds)
         if len(table):
+            base = folder.parent.relative_to(root.parent)
+            table["file"] = [" ".join(f"{base}/{name}" for name in of.split()) for of in table["file"]]
             table.insert(0, "reference", f"{folder.parent.name}/{folder.name}")
-            table.insert(1, "seeds", ", ".join(seeds))
-            places = [
-                folder / variants.replica(name) if name in variants.known() else folder for name in table["loss search"]
-            ]
-            table["file"] = [outcomes.files_of(place, seeds, "02_loss_search", base=root.parent) for place in places]
             found.append(table)
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import figures, files, manifest, outcomes, tables, variants
+from . import figures, files, ledger, manifest, outcomes, tables
 from .manifest import STUDIES
 from .studies import BY_NAME
 
@@ -22,6 +22,7 @@ LABELS = {
     "lpips": "LPIPS",
 }
 
+SEARCH = "02_loss_search"
 SHARES = {  # of the steps in which beta moves
     "judged_clear_first": "judged clear (first fifth)",
     "judged_clear_last": "judged clear (last fifth)",
@@ -52,22 +53,16 @@ def _ranked(found: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def loss_searches(folder: Path, seeds: Sequence[str] = ("0",)) -> dict[str, list[Path]]:
-    """The folders of a run's loss searches, one for each seed, and of the variant's with the other classifier.
-
-    Those that did not run, or were skipped (`search: published`), are left out.
-    """
-    found = {}
-    for name, place in {"main run": folder, "classifier_plain": folder / variants.replica("classifier_plain")}.items():
-        paths = [replica / "02_loss_search" for replica in outcomes.replicas(place, seeds)]
-        done = [path for path in paths if (path / manifest.NAME).is_file()]
-        found[name] = [path for path in done if manifest.metrics(path)["search"] == "here"]
-    return {name: paths for name, paths in found.items() if paths}
+def loss_searches(folder: Path, seeds: Sequence[str] = ("0",)) -> dict[str, Path]:
+    """Where the run, and its variant with the other classifier, searched a loss with every seed: {name: folder}."""
+    places = {"main run": folder, "classifier_plain": ledger.folder_of(folder, "classifier_plain")}
+    found = {name: outcomes.if_run(place, seeds, SEARCH) for name, place in places.items()}
+    return {name: places[name] for name, runs in found.items() if runs and all(run["search"] == "here" for run in runs)}
 
 
 def signals(folder: Path) -> tuple[Figure, str]:
     """The upper-level loss of the loss searches over the steps, and the alternative text."""
-    paths = {name: found / "history.json" for name, (found,) in loss_searches(folder).items()}
+    paths = {name: place / SEARCH / "history.json" for name, place in loss_searches(folder).items()}
     histories = {name: files.read_json(path) for name, path in paths.items() if path.is_file()}
     return figures.signals(histories), f"Upper-level loss over the steps of: {', '.join(histories)}"
 
@@ -75,22 +70,17 @@ def signals(folder: Path) -> tuple[Figure, str]:
 def signal_table(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     """How long the classifier had something to say, and the weights found: a row a loss search, means over the seeds.
 
-    Judged clear, saturated and faint: as `search.loss_summary` says, where it was so when the search ran.
+    Judged clear, saturated and faint: as `search.loss_summary` says, where it was so when the search ran. Files are
+    counted from results/PROFILE.
     """
     rows = []
-    for name, paths in loss_searches(folder, seeds).items():
-        found = pd.DataFrame([manifest.metrics(path) for path in paths])
+    for name, place in loss_searches(folder, seeds).items():
+        found = pd.DataFrame(outcomes.if_run(place, seeds, SEARCH))
         shares = {words: found[key].mean() for key, words in SHARES.items() if key in found}
+        row = {"loss search": name, "seeds": ", ".join(seeds), "steps": found["upper_steps"].iloc[0], **shares}
         weights = 1 + pd.DataFrame(list(found["moved"])).mean()
-        rows.append({"loss search": name, "steps": found["upper_steps"].iloc[0], **shares, **weights})
+        rows.append(row | {**weights, "file": outcomes.files_of(place, seeds, SEARCH, base=folder.parent)})
     return pd.DataFrame(rows)
-
-
-def measured(folder: Path, seeds: Sequence[str], name: str) -> list[dict[str, Any]]:
-    """A study's metrics for every seed of the run in `folder`; empty where any has not run."""
-    places = [replica / STUDIES / name for replica in outcomes.replicas(folder, seeds)]
-    done = all((place / manifest.NAME).is_file() for place in places)
-    return [manifest.metrics(place) for place in places] if done else []
 
 
 def rank_table(folder: Path, names: Sequence[str]) -> pd.DataFrame:
@@ -105,7 +95,7 @@ def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> t
     for folder in (profile_folder / task for task in tasks):
         for name in BY_NAME:
             paths = outcomes.files_of(folder, seeds, f"{STUDIES}/{name}").split(" ")
-            for run, path in zip(measured(folder, seeds, name), paths, strict=False):
+            for run, path in zip(outcomes.if_run(folder, seeds, f"{STUDIES}/{name}"), paths, strict=False):
                 head = {"task": outcomes.name_of(outcomes.task_of(folder)), "seed": str(run["seed"])}
                 facts = {"steps": run["steps"], "file": path}
                 rows += [head | row | facts for row in _ranked(run)]

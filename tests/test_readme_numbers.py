@@ -55,7 +55,7 @@ def test_every_ablation_in_the_readme_stands_in_a_committed_metrics_file():
     of = KNOWN["real-lol97/llie_lol"]
 
     def members(ablation, name):
-        return outcomes.measured(*of, f"{ablation}/{name}")
+        return outcomes.if_run(*of, f"{ablation}/{name}")
 
     losses, architectures = manifest.ABLATIONS
     for name, known in ablations.members(architectures, "llie_lol").items():
@@ -128,7 +128,7 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
     assert f"clear in {lol_first} of the first fifth of the loss search's steps and {lol_last} of the last" in told
     assert f"on UIEB in {uie_first} and {uie_last}." in told
     ours, equal = (
-        outcomes.measured(folder, seeds, place)
+        outcomes.if_run(folder, seeds, place)
         for place in ("07_architecture_ablation/ours", "06_loss_ablation/ours_default")
     )
     gains = [found["restored"]["psnr"] - other["restored"]["psnr"] for found, other in zip(ours, equal, strict=True)]
@@ -142,7 +142,7 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
     assert (signals.loc[["real-lol97/llie_lol", "real-uieb256/uie"], "faint"] == 0).all()
     members = (f"{outcomes.ARCHITECTURES}/{name}" for name in ("ours", "published"))
     uieb = (outcomes.measured(*KNOWN[name]) for name in ("real-uieb256/uie", "real-uieb256-published/uie"))
-    sides = {"LOL": [outcomes.measured(folder, seeds, member) for member in members], "UIEB": list(uieb)}
+    sides = {"LOL": [outcomes.if_run(folder, seeds, member) for member in members], "UIEB": list(uieb)}
     for name, (found, published) in sides.items():
         of = claims.between(found, published)
         psnr, ssim = (interval(of[m].mean, of[m].low, of[m].high, digits) for m, digits in (("psnr", 2), ("ssim", 3)))
