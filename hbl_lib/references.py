@@ -11,7 +11,21 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from . import claims, config, effects, ledger, manifest, markup, metrics, outcomes, search_quality, tables, variants
+from . import (
+    claims,
+    config,
+    effects,
+    figures,
+    ledger,
+    manifest,
+    markup,
+    metrics,
+    outcomes,
+    search_quality,
+    tables,
+    variants,
+)
+from .studies import BY_NAME
 
 FOLDER = config.ROOT / "results/reference"
 
@@ -86,14 +100,16 @@ def details(reference: Reference, base: str = "") -> list[tuple[str, markup.Html
     found: list[tuple[str, markup.Html]] = []
     if any((folder / name).is_dir() for name in (outcomes.ARCHITECTURES, outcomes.LOSSES)) or len(seeds) > 1:
         table = claims.table(folder.parent, [folder.name], seeds)
-        found.append(("Which claims hold", claims.show(table, base)))
+        drawn = figures.show(*figures.effects(table.frame))
+        found.append(("Which claims hold", markup.Html(claims.show(table, base).text + drawn.text)))
     for group in variants.GROUPS if (folder / variants.FOLDER).is_dir() else ():
         table = ledger.table(folder, seeds, group)
         if "key" in table.frame:  # of something that ran
             found.append((ledger.TITLES[group], ledger.show(table, base)))
     ranked = search_quality.table(folder.parent, [folder.name], seeds)
     if len(ranked.frame):
-        found.append(
-            (ranked.caption, markup.Html(markup.table_text(tables.shown_columns(ranked), "file", base, listed=False)))
-        )
+        shown = markup.table_text(tables.shown_columns(ranked), "file", base, listed=False)
+        studied = [name for name in BY_NAME if (folder / manifest.STUDIES / name / manifest.NAME).is_file()]
+        drawn = [figures.show(*search_quality.plot(folder, name)).text for name in studied]
+        found.append((ranked.caption, markup.Html("".join([shown, *drawn]))))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,15 +91,14 @@ def rank_table(folder: Path, names: Sequence[str]) -> pd.DataFrame:
 
 
 def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> tables.Table:
-    """Every rank correlation of the tasks in results/PROFILE, a row for each seed."""
+    """Every rank correlation of the tasks in results/PROFILE, a row for each seed for which a study has run."""
     rows = []
     for folder in (profile_folder / task for task in tasks):
-        for name in BY_NAME:
-            paths = outcomes.files_of(folder, seeds, f"{STUDIES}/{name}").split(" ")
-            for run, path in zip(outcomes.if_run(folder, seeds, f"{STUDIES}/{name}"), paths, strict=False):
+        for name, replica in itertools.product(BY_NAME, outcomes.replicas(folder, seeds)):
+            for run in outcomes.if_run(replica, ["its own"], f"{STUDIES}/{name}"):
                 head = {"task": outcomes.name_of(outcomes.task_of(folder)), "seed": str(run["seed"])}
-                facts = {"steps": run["steps"], "file": path}
-                rows += [head | row | facts for row in _ranked(run)]
+                path = replica.relative_to(profile_folder) / STUDIES / name / "metrics.json"
+                rows += [head | row | {"steps": run["steps"], "file": str(path)} for row in _ranked(run)]
     notes = (
         "Spearman's rho, signed so that 1 is full agreement on what is better, with a 95 % interval (Fisher's z, "
         "standard error by Bonett and Wright). Each setting is trained once, for `steps` steps, from the same initial "
