@@ -25,7 +25,6 @@ TASKS = setting("TASKS", "llie_lol llie_mit sihr uie").split()
 SEEDS = setting("SEEDS", "0").split()
 RESULTS = setting("RESULTS", "results")
 DATA, METHODS = setting("DATA"), setting("METHODS")
-VARIANTS = variants.chosen(setting("VARIANTS"))
 # Functions, since Snakemake reads braces in a text as wildcards.
 OPTIONS = {
     "data": lambda names: shlex.quote(DATA),
@@ -39,7 +38,7 @@ RUNS = {task if seed == SEEDS[0] else f"{task}/seed_{seed}": seed for task in TA
 OF_VARIANTS = {
     f"{task}/{variants.replica(name, '' if seed == SEEDS[0] else f'seed_{seed}')}": seed
     for task in TASKS
-    for name in VARIANTS
+    for name in variants.chosen(setting("VARIANTS"), task)
     for seed in SEEDS
 }
 # Ablations: {notebook: [members]}, each member a job of its own, and one more that shows them all; empty: none are run.

@@ -44,7 +44,7 @@ def _seconds(folder: Path, seeds: Sequence[str], name: str, stages: Sequence[str
 
 def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> tables.Table:
     """Every difference of a group, a row each: what paper and code have, what was run, and what that changes."""
-    main = outcomes.measured(folder, seeds)
+    main, task = outcomes.measured(folder, seeds), outcomes.task_of(folder)
     known = {name: variant for name, variant in variants.known().items() if variant.group == group}
     compared = {variant.against for variant in known.values()} - {""}
     runs = {name: outcomes.if_run(folder_of(folder, name), seeds) for name in known.keys() | compared}
@@ -64,6 +64,8 @@ def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> tables.T
             row["time (ratio)"] = _seconds(folder, seeds, name, timed) / _seconds(folder, seeds, variant.against, timed)
         elif runs[name] and main:
             row |= _unpaired(runs[name], main)
+        elif task.name in variant.agree:
+            row["says"] = "paper and code agree for this task"
         else:
             row["says"] = f"not run: VARIANTS={name} runs it"
         if runs[name]:
@@ -71,7 +73,7 @@ def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> tables.T
             row["file"] = outcomes.files_of(of, seeds, outcomes.EVALUATION, base=folder.parent)
             row["key"] = "restored"
         rows.append(row)
-    caption = f"{TITLES[group]}, {outcomes.task_of(folder).title}. {tables.source(main)}"
+    caption = f"{TITLES[group]}, {task.title}. {tables.source(main)}"
     frame = pd.DataFrame(rows)
     frame = frame[[column for column in COLUMNS if column in frame]]
     return tables.Table(frame, f"{caption}. Protocol: {main[0]['protocol']}", NOTES)

@@ -71,7 +71,7 @@ def check(given: Given) -> Iterator[str]:
                 raise KitError("STUDIES=1 studies the searches, and OVERRIDES=search=published skips them")
         for ablation in manifest.ABLATIONS if given.ablations == "1" else ():
             ablations.members(ablation, task)
-        for name in variants.chosen(given.variants):
+        for name in variants.chosen(given.variants, task):
             own = ",".join(filter(None, (given.overrides, variants.overrides(name, given.profile))))
             runs.open_run(given.profile, task, seed, given.data, given.device, given.results, own)
         yield run.describe()
@@ -94,6 +94,9 @@ def _lists(given: Given) -> tuple[list[str], list[int], dict[str, Path]]:
     tasks = given.tasks.split()
     if not tasks or len(set(tasks)) < len(tasks) or "," in given.tasks:
         raise KitError(f"TASKS '{given.tasks}': expected names of params/tasks, each once, separated by spaces")
+    for name, variant in variants.known().items():
+        if name in given.variants.split() and set(tasks) <= set(variant.agree):
+            raise KitError(f"VARIANTS: {name}: paper and code agree for {', '.join(tasks)}, so it would change nothing")
     if given.data and len(tasks) > 1:
         raise KitError(f"DATA is one task's, but TASKS names {len(tasks)}: {given.tasks}. Say which: TASKS=llie_lol")
     methods = given_methods.parse(given.methods)

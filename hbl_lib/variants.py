@@ -27,6 +27,7 @@ class Variant(Section):
     set: str = ""
     times: dict[str, float] = Field({}, description="sections whose steps or epochs are multiplied")
     against: str = ""
+    agree: list[str] = Field([], description="tasks on which paper and code do not differ: not run for them")
 
 
 def known() -> dict[str, Variant]:
@@ -41,10 +42,12 @@ def known() -> dict[str, Variant]:
     return found
 
 
-def chosen(text: str) -> list[str]:
+def chosen(text: str, task: str) -> list[str]:
     """The names in VARIANTS, a group's or "all" for many, with those that they are compared with.
 
-    >>> chosen("vgg_layers")
+    Those on which paper and code agree for the task are left out.
+
+    >>> chosen("vgg_layers", "uie")
     ['published', 'vgg_layers']
     """
     every, wanted = known(), set()
@@ -53,6 +56,7 @@ def chosen(text: str) -> list[str]:
         if name not in words:
             raise KitError(f"VARIANTS: no variant '{name}'; there are: {', '.join(words)}.{nearest(name, words)}")
         wanted |= {other for other, variant in every.items() if name in ("all", other, variant.group)}
+    wanted = {name for name in wanted if task not in every[name].agree}
     while needed := {every[name].against for name in wanted if every[name].against} - wanted:
         wanted |= needed
     return [name for name in every if name in wanted]

@@ -4,7 +4,7 @@ import pytest
 from test_claims import SEEDS, folder, per_image  # noqa: F401 (folder is a fixture)
 from test_paper import evaluated, write_manifest
 
-from hbl_lib import config, effects, files, ledger, outcomes, variants
+from hbl_lib import config, effects, files, ledger, losses, outcomes, settings, variants
 from hbl_lib.errors import KitError
 
 
@@ -20,14 +20,29 @@ def test_a_variant_differs_from_every_profile_in_what_it_says_and_nowhere_else(p
 
 
 def test_a_variant_brings_along_what_it_is_compared_with():
-    assert variants.chosen("vgg_layers") == ["published", "vgg_layers"]
-    assert variants.chosen("") == [] and variants.chosen("all") == list(variants.known())
-    assert variants.chosen("recipe_fifth") == ["published", "recipe_paper", "recipe_fifth"]
-    groups = {group: set(variants.chosen(group)) for group in variants.GROUPS}
+    assert variants.chosen("vgg_layers", "uie") == ["published", "vgg_layers"]
+    assert variants.chosen("", "uie") == [] and variants.chosen("all", "uie") == list(variants.known())
+    assert variants.chosen("recipe_fifth", "uie") == ["published", "recipe_paper", "recipe_fifth"]
+    groups = {group: set(variants.chosen(group, "uie")) for group in variants.GROUPS}
     assert groups["ledger"] | groups["recipe"] == set(variants.known())
     assert groups["ledger"] & groups["recipe"] == {"published"}
     with pytest.raises(KitError, match=r"no variant 'round'; there are: all, .*Did you mean 'rounds'"):
-        variants.chosen("round")
+        variants.chosen("round", "uie")
+
+
+def test_where_paper_and_code_agree_there_is_nothing_to_run(tmp_path):
+    known = losses.published()
+    of_code = {task: known["vgg19_layers"][known["layers_of"].get(task, task)][1] for task in known["weights"]}
+    alike = [task for task, layer in of_code.items() if known["figure8_layers"][task] == layer]
+    assert sorted(variants.known()["vgg_layers"].agree) == sorted(alike) == ["llie_lol", "llie_mit"]
+    left = set(variants.known()) - set(variants.chosen("all", "llie_lol"))
+    assert left == {name for name, variant in variants.known().items() if "llie_lol" in variant.agree}
+    plain = dict.fromkeys(settings.Given._fields, "")
+    given = plain | {"profile": "smoke", "seeds": "0", "device": "cpu", "jobs": "1", "variants": "vgg_layers"}
+    given |= {"results": str(tmp_path)}
+    assert list(settings.check(settings.Given(**given | {"tasks": "llie_lol uie"})))
+    with pytest.raises(KitError, match=r"VARIANTS: vgg_layers: paper and code agree for llie_lol, so it would"):
+        list(settings.check(settings.Given(**given | {"tasks": "llie_lol"})))
 
 
 def test_a_wrong_entry_of_the_file_is_named(monkeypatch, tmp_path):
