@@ -231,14 +231,24 @@ def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> t
     runs = [outcomes.measured(profile_folder / task, seeds) for task in tasks]
     basis = "; ".join(dict.fromkeys(tables.source(of) for of in runs))
     caption = f"Which of the paper's claims hold. {basis}. Protocol: {runs[0][0]['protocol']}"
-    return tables.Table(frame, caption, (*NOTES, f"Command of all verdicts: {command(runs[0][0], tasks, seeds)}"))
+    return tables.Table(frame, caption, (*NOTES, f"Command of all verdicts: {command(profile_folder, tasks, seeds)}"))
 
 
-def command(run: dict[str, Any], tasks: Sequence[str], seeds: Sequence[str]) -> str:
-    """The call of make that runs what the verdicts stand on; `run`: metrics of one of its evaluations."""
-    words = ["make reproduce", f"PROFILE={run['profile']}", f'TASKS="{" ".join(tasks)}"', f'SEEDS="{" ".join(seeds)}"']
-    words += ["ABLATIONS=1", *(["DATA=FOLDER"] if run["data"].startswith("folder ") else [])]
-    return " ".join([*words, *(["OVERRIDES=search=published"] if run["search"] == "published" else [])])
+def command(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> str:
+    """The call of make that ran what the verdicts stand on, or one like it, by what the runs recorded."""
+    folder = profile_folder / tasks[0]
+    run = outcomes.measured(folder, seeds)[0]
+    ablated = any((profile_folder / task / stage).is_dir() for task in tasks for stage in manifest.ABLATIONS)
+    told = {
+        "HBL_WEIGHTS=FOLDER": manifest.metrics(folder / "02_loss_search")["trunk"] == "squeeze",
+        f"make reproduce PROFILE={run['profile']}": True,
+        f'TASKS="{" ".join(tasks)}"': True,
+        f'SEEDS="{" ".join(seeds)}"': True,
+        "ABLATIONS=1": ablated,
+        "DATA=FOLDER": run["data"].startswith("folder "),
+        "OVERRIDES=search=published": run["search"] == "published",
+    }
+    return " ".join(word for word, holds in told.items() if holds)
 
 
 def show(table: tables.Table, base: str = "") -> markup.Html:

@@ -1,5 +1,7 @@
 """Verdicts on the paper's claims: each from metrics files of known effects, and each with a way back to them."""
 
+import shutil
+
 import pytest
 from test_paper import evaluated, write_manifest
 
@@ -64,7 +66,7 @@ def loss(replica, weights, search="here", trunk="vgg19"):
     files.write_yaml(
         stage / "loss.yaml", {"weights": dict.fromkeys(TERMS, 1.0) | weights, "trunk": trunk, "layers": [0, 5, 10, 19]}
     )
-    files.write_json(stage / "metrics.json", {"search": search, "resolved": True})
+    files.write_json(stage / "metrics.json", {"search": search, "trunk": trunk, "resolved": True})
     write_manifest(stage, outputs={n: files.sha256(stage / n) for n in ("loss.yaml", "metrics.json")})
 
 
@@ -148,7 +150,16 @@ def test_the_readers_table_has_effects_with_their_intervals(folder):
     shown = tables.shown_columns(table).set_index("against")
     assert shown.loc["3-C", "effect (dB)"].startswith("+1.00\u00a0(+")
     assert "seeds 0, 1, 2" in table.caption
-    assert 'TASKS="llie_lol" SEEDS="0 1 2" ABLATIONS=1' in table.notes[-1]
+    assert table.notes[-1].endswith('make reproduce PROFILE=quick TASKS="llie_lol" SEEDS="0 1 2" ABLATIONS=1')
     told = claims.summary(table.frame).set_index(["claim", "verdict"])["against"].loc[claims.UNIFORM]
     assert told[effects.REPLICATES].startswith("3\u2011C +1.00") and told[effects.DOES_NOT].startswith("1\u2011C -")
     assert "published\u00a0+2.22" in told[effects.REPLICATES] and "Supernet" in told[effects.NOT_TESTABLE]
+
+
+def test_the_command_of_the_verdicts_names_what_the_runs_had(folder):
+    for replica in outcomes.replicas(folder, SEEDS):
+        loss(replica, {}, trunk="squeeze")
+    assert claims.command(folder.parent, ["llie_lol"], SEEDS).startswith("HBL_WEIGHTS=FOLDER make reproduce PROFILE=")
+    for stage in manifest.ABLATIONS:
+        shutil.rmtree(folder / stage)
+    assert "ABLATIONS" not in claims.command(folder.parent, ["llie_lol"], SEEDS)
