@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -263,21 +264,27 @@ def show(table: tables.Table, base: str = "") -> markup.Html:
     return markup.Html("".join(parts))
 
 
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
+def summary(frame: pd.DataFrame, base: str | None = None) -> pd.DataFrame:
     """A row a claim, task and verdict: what the claim was held against with that verdict, and the effect on PSNR.
 
     In brackets the effect's interval, and the difference of the published numbers where there is one; of the dominant
-    loss its lead.
+    loss its lead. With `base`, where results/PROFILE is as seen from a page, the effects link to their files.
     """
-    shown = tables.shown_columns(tables.Table(frame, ""))
-    effect, printed = HEADINGS["psnr"], "published effect (dB)"
-    cells = shown["against"].str.replace("-", "\u2011")  # 3-C, not broken
-    if effect in shown:
-        known = [f"; published\u00a0{value:+.2f})" if pd.notna(value) else ")" for value in frame[printed]]
-        told = [text.removesuffix(")") + end for text, end in zip(shown[effect], known, strict=True)]
-        cells = cells.where(shown[effect] == "", cells + " " + told)
-    lead = " (" + shown["why"].str.split(";").str[0] + ")"
-    cells = cells.where((shown["claim"] != DOMINANT) | (shown["verdict"] == effects.NOT_TESTABLE), cells + lead)
-    told = shown.assign(against=cells).groupby(["claim", "task", "verdict"])["against"].agg("; ".join)
+    cells = [_told(row, base) for row in tables.shown_columns(tables.Table(frame, "")).to_dict("records")]
+    told = frame.assign(against=cells).groupby(["claim", "task", "verdict"])["against"].agg("; ".join)
     verdicts = [effects.REPLICATES, effects.DOES_NOT, effects.OPEN, effects.NOT_TESTABLE]
+    told = told if base is None else told.map(markup.Html)
     return told.reindex(verdicts, level="verdict").reindex(list(SOURCES), level="claim").reset_index()
+
+
+def _told(row: dict[str, Any], base: str | None) -> str:
+    """What a claim was held against, and the effect; linked to its file, as HTML, where there is a `base`."""
+    name, effect = row["against"].replace("-", "\u2011"), row.get(HEADINGS["psnr"], "")  # 3-C, not broken
+    if pd.notna(known := row["published effect (dB)"]):
+        effect = effect and f"{effect.removesuffix(')')}; published\u00a0{known:+.2f})"
+    if row["claim"] == DOMINANT and row["verdict"] != effects.NOT_TESTABLE:
+        effect = f"({row['why'].partition(';')[0]})"
+    if base is not None:
+        name, (mean, gap, rest) = escape(name), effect.partition("\u00a0")
+        effect = mean and markup.linked(row["file"].split(), mean, base) + gap + rest
+    return f"{name} {effect}".rstrip()

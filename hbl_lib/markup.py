@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import PurePosixPath
 from typing import Any
@@ -69,19 +69,26 @@ def _link(address: str, text: str, title: str = "") -> str:
     return f'<a href="{html.escape(address)}"{named}>{text}</a>'
 
 
+def linked(addresses: Sequence[str], text: str, base: str = "") -> str:
+    """Text that leads to the first of the addresses, which count from `base`; its title names them all."""
+    return _link(str(PurePosixPath(base, addresses[0])), text, " ".join(addresses))
+
+
 def table_text(table: pd.DataFrame, links: str | None = None, base: str = "", listed: bool = True) -> str:
     """A data frame as an HTML table; column `links` holds addresses relative to `base`, separated by spaces.
 
     The measured numbers of a row (`MEASURED`) link to the first of them; where not `listed`, that column is not shown.
+    A cell that is `Html` stands as it is.
     """
 
     def cell(column: str, value: Any, addresses: list[str]) -> str:
+        if isinstance(value, Html):
+            return f'<td class="long">{value.text}</td>'
         text = shown(column, value)
         if column == links:
             return f"<td>{' '.join(_link(str(PurePosixPath(base, word)), word) for word in addresses)}</td>"
         if column in MEASURED and addresses and text:
-            linked = _link(str(PurePosixPath(base, addresses[0])), text, " ".join(addresses))
-            return f'<td class="number">{linked}</td>'
+            return f'<td class="number">{linked(addresses, text, base)}</td>'
         kind = ' class="number"' if isinstance(value, Real) else ' class="long"' if len(text) > LONG else ""
         return f"<td{kind}>{html.escape(text)}</td>"
 

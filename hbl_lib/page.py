@@ -46,13 +46,18 @@ def _mathml(markdown: str) -> str:
     return re.sub(r"\$([^$\n]+)\$", inline, re.sub(r"\$\$(.+?)\$\$", block, markdown, flags=re.DOTALL))
 
 
-def notebook(path: Path) -> str:
-    """The body of an executed notebook, code folded away, its headings one level down and without ids of their own."""
+def notebook(path: Path) -> tuple[str, str]:
+    """The title of an executed notebook as text, and all below it as HTML.
+
+    Code is folded away; headings are two levels down and without ids of their own.
+    """
     import nbformat
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-    read = nbformat.read(path, as_version=4)
+    read, title = nbformat.read(path, as_version=4), path.stem
+    if first := re.match(r"# (.+)\n*", read.cells[0].source):
+        title, read.cells[0].source = first.group(1), read.cells[0].source[first.end() :]
     for cell in read.cells:
         if cell.cell_type == "markdown":
             cell.source = _mathml(re.sub(r"^(#+) ", r"##\1 ", cell.source, flags=re.MULTILINE))
@@ -60,7 +65,7 @@ def notebook(path: Path) -> str:
     exporter.raw_template = CODE
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     body, _ = exporter.from_notebook_node(read)
-    return re.sub(r'<(h\d|div) id="[^"]*"', r"<\1", body)
+    return title, re.sub(r'<(h\d|div) id="[^"]*"', r"<\1", body)
 
 
 def _picture(picture: np.ndarray) -> str:

@@ -16,7 +16,7 @@ from . import ablations, evaluation, files, manifest, metrics, outcomes, tables
 from .baselines import CLASSICAL
 from .config import PARAMS
 from .errors import KitError
-from .outcomes import ARCHITECTURES, EVALUATION, LOSSES, measured, replicas, task_of
+from .outcomes import ARCHITECTURES, EVALUATION, LOSSES, if_run, measured, replicas, task_of
 from .parameters import TaskParams
 from .tables import Table
 
@@ -97,7 +97,7 @@ def _scores(runs: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
 
 def _cells(folder: Path, seeds: Sequence[str], row: Row) -> dict[str, Any]:
     """The measured part of a row; without the stage's files, a word on how to make them."""
-    runs = measured(folder, seeds, row.stage) if row.stage else []
+    runs = if_run(folder, seeds, row.stage) if row.stage else []
     if not runs:
         return {"note": "not run for these inputs and seeds: ABLATIONS=1 does"} if row.stage else {}
     extra = {}
@@ -143,7 +143,7 @@ def comparison(folder: Path, seeds: Sequence[str] = ("0",), with_members: bool =
     task, runs = task_of(folder), measured(folder, seeds)
     rows = list(_main_methods(runs[0]))
     if with_members:
-        ours = measured(folder, seeds, f"{ARCHITECTURES}/ours")
+        ours = if_run(folder, seeds, f"{ARCHITECTURES}/ours")
         rows += _member_methods(task, runs[0], ours[0]["steps"] if ours else None)
     rows.append(Row(label_of(runs[0]), task.published_row, EVALUATION))
     frame = _side_by_side(folder, seeds, rows, published_scores(task))
@@ -160,7 +160,7 @@ def architectures(folder: Path, seeds: Sequence[str] = ("0",)) -> Table:
     names = {name: member.label for name, member in members.items()}
     rows = [Row(label, label if label in printed["rows"] else "", f"{ARCHITECTURES}/{n}") for n, label in names.items()]
     frame = _side_by_side(folder, seeds, rows, printed["rows"]).drop(columns="made for", errors="ignore")
-    runs = next(filter(None, (measured(folder, seeds, row.stage) for row in rows)), [])
+    runs = next(filter(None, (if_run(folder, seeds, row.stage) for row in rows)), [])
     search = folder / "03_architecture_search"
     searched = not (search / manifest.NAME).is_file() or manifest.metrics(search)["search"] == "here"
     notes = (
@@ -180,7 +180,7 @@ def losses(folder: Path, seeds: Sequence[str] = ("0",)) -> Table:
     ours = ablations.members(ARCHITECTURES, task)["ours"]
     for name, member in {**ablations.members(LOSSES, task), "ours": ours}.items():
         stage = f"{ARCHITECTURES if name == 'ours' else LOSSES}/{name}"
-        found = measured(folder, seeds, stage)
+        found = if_run(folder, seeds, stage)
         runs = runs or found
         for run, replica in zip(found, replicas(folder, seeds), strict=False):
             scores = {heading: run["restored"][metric] for metric, heading in METRICS.items()}

@@ -29,7 +29,7 @@ from . import (
 from .degradations import MODELS
 from .errors import KitError
 from .manifest import ABLATIONS, STAGES, STUDIES
-from .markup import table_text
+from .markup import Html, linked, table_text
 from .search import MOVED, SATURATED
 
 SEARCHED = "08_searched_results"
@@ -123,24 +123,27 @@ def notes_html(folder: Path, seeds: Sequence[str] = ("0",)) -> str:
 
 def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     """One row a task: mean PSNR and SSIM, published and of the test pictures here; and the file."""
-    rows, known = [], references.overview()
+    rows, known, base = [], references.overview(), os.path.relpath(references.FOLDER.parent, profile_folder)
     for task in tasks:
         params, runs = outcomes.task_of(profile_folder / task), outcomes.measured(profile_folder / task, seeds)
         printed = paper.published_scores(params).get(params.published_row)
         row = {"task": params.title, "published": _scores(printed) if printed else ""}
         row |= {label: _scores(metrics.mean([run[name] for run in runs])) for name, label in tables.ROWS.items()}
-        row |= _on_real_pictures(known, task) | {"measured on": tables.source(runs)}
+        row |= _on_real_pictures(known, task, base) | {"measured on": tables.source(runs)}
         rows.append(row | {"file": outcomes.files_of(profile_folder / task, seeds, outcomes.EVALUATION)})
     return pd.DataFrame(rows)
 
 
-def _on_real_pictures(known: pd.DataFrame, task: str) -> dict[str, str]:
+def _on_real_pictures(known: pd.DataFrame, task: str, base: str) -> dict[str, Html]:
     """The reference runs of a task on real pictures, in words: those of profile `real`, else all that there are."""
     known = known[(known["folder"] == task) & (known["data"] != "embedded pictures")]
     longest = known[known["reference"].str.startswith("real-")]
     rows = (longest if len(longest) else known).to_dict("records")
-    told = [f"{row['restored']} ({row['reference']}, {_seeds(row['seeds'])})" for row in rows]
-    return {"reference runs on real pictures": "; ".join(told)} if told else {}
+    told = [
+        f"{linked([row['file']], row['restored'], base)} ({html.escape(row['reference'])}, {_seeds(row['seeds'])})"
+        for row in rows
+    ]
+    return {"reference runs on real pictures": Html("; ".join(told))} if told else {}
 
 
 def _seeds(listed: str) -> str:
@@ -164,8 +167,15 @@ def _ablated(folder: Path, ablation: str) -> bool:
     return finished and (folder / ablation / f"{ablation}.ipynb").is_file()
 
 
-def task_section(folder: Path, seeds: Sequence[str]) -> page.Section:
-    """One task: notes, results, what ran, and its notebooks."""
+def _folded(id: str, path: Path, opened: bool) -> str:
+    """A notebook under its title, which unfolds it."""
+    title, body = page.notebook(path)
+    head = f'<details class="stage" id="{id}"{" open" * opened}><summary><h3>{html.escape(title)}</h3></summary>'
+    return f"{head}{body}</details>"
+
+
+def task_section(folder: Path, seeds: Sequence[str], opened: bool) -> page.Section:
+    """One task: notes, results, what ran, and its notebooks, unfolded or not."""
     executed = [(stage, folder / stage / f"{stage}.ipynb") for stage in STAGES]
     missing = [stage for stage, path in executed if not path.is_file()]
     if missing:
@@ -175,8 +185,9 @@ def task_section(folder: Path, seeds: Sequence[str]) -> page.Section:
     executed += [(a, folder / a / f"{a}.ipynb") for a in ABLATIONS if _ablated(folder, a)]
     studied = folder / STUDIES / f"{STUDIES}.ipynb"
     executed += [(STUDIES, studied)] if studied.is_file() else []
-    parts = "".join(f'<section id="{folder.name}-{stage}">{page.notebook(path)}</section>' for stage, path in executed)
-    which = f"<p>The notebooks are those of seed {html.escape(seeds[0])}.</p>" if len(seeds) > 1 else ""
+    parts = "".join(_folded(f"{folder.name}-{stage}", path, opened) for stage, path in executed)
+    which = f" of seed {html.escape(seeds[0])}" if len(seeds) > 1 else ""
+    which = f"<p>The notebooks{which}, as they ran; a title folds and unfolds its notebook.</p>"
     body = (
         f"{notes_html(folder, seeds)}"
         f"{table_html(paper.comparison(folder, seeds))}<p>An empty cell was not measured or not published.</p>"
@@ -241,8 +252,8 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
         restored = versions[paper.label_of(manifest.metrics(folder / outcomes.EVALUATION))]
         title = outcomes.task_of(folder).title
         sliders.append(page.slider(title, versions["degraded"], restored, versions["clear"]))
-    known = references.verdicts()
-    own = claims.summary(claims.table(profile_folder, tasks, seeds).frame).assign(runs="this run")
+    known = references.verdicts(base=os.path.relpath(references.FOLDER, profile_folder))
+    own = claims.summary(claims.table(profile_folder, tasks, seeds).frame, "").assign(runs="this run")
     verdicts = pd.concat([known, own])
     others = " and for the reference runs of at least three seeds" if len(known) else ""
     headline = overview(profile_folder, tasks, seeds)
@@ -264,11 +275,15 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
 
 
 def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0",)) -> Path:
-    """Write results/PROFILE/report.html over the tasks that have run there; notebooks are those of the first seed."""
+    """Write results/PROFILE/report.html over the tasks that have run there.
+
+    Notebooks are those of the first seed; the first task's are unfolded, the others tell the same story again.
+    """
     sections = [page.Section("top", "Results", first_screen(profile_folder, tasks, seeds), {})]
-    sections += [task_section(profile_folder / task, seeds) for task in tasks]
-    for name, (place, title) in SHARED.items():
-        sections.append(page.Section(place, title, page.notebook(profile_folder / f"{name}.ipynb"), {}))
+    sections += [task_section(profile_folder / task, seeds, opened=task == tasks[0]) for task in tasks]
+    for name, (place, heading) in SHARED.items():
+        title, body = page.notebook(profile_folder / f"{name}.ipynb")
+        sections.append(page.Section(place, heading, f"<h3>{html.escape(title)}</h3>{body}", {}))
     sections.append(page.Section("reference", "Reference runs", references_html(profile_folder), {}))
     sections.append(page.Section("speed", "How fast", speed_html(profile_folder.parent), {}))
     path = profile_folder / "report.html"

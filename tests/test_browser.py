@@ -110,8 +110,19 @@ def test_every_measured_number_leads_to_its_file_and_every_entry_of_the_contents
             assert (chain[0] / address).resolve().is_file(), address
     restored = page.locator("section#top table").first.locator("a", has_text=re.compile(" dB, "))
     assert restored.count() >= 6
+    effects = page.locator("section#top table").nth(1).locator("td", has_text=re.compile(r"[+-]\d\.\d\d"))
+    assert effects.count() > 5 and all(effect.locator("a").count() for effect in effects.all())
     for entry in page.locator("nav.contents a").all():
         assert page.locator(f'[id="{entry.get_attribute("href")[1:]}"]').count() == 1
+
+
+def test_the_first_task_s_notebooks_are_open_and_a_link_unfolds_one_of_another(visit):
+    page = visit()
+    first, second = (page.locator(f'[id$="-{stage}"]') for stage in ("00_data", "04_retrain"))
+    assert first.nth(0).get_attribute("open") is not None and second.nth(1).get_attribute("open") is None
+    page.locator("nav.contents a", has_text="04_retrain").nth(1).click()
+    assert second.nth(1).get_attribute("open") is not None
+    assert second.nth(1).get_by_text("found network, from scratch").first.is_visible()
 
 
 def test_on_paper_the_three_pictures_stand_side_by_side_and_what_was_folded_is_shown(visit):
