@@ -8,6 +8,7 @@ import pytest
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 WIDTHS = {"phone": 360, "desktop": 1440}
+PAPER = 1031  # pixels between the margins of a page, A4 across
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +127,14 @@ def test_the_first_task_s_notebooks_are_open_and_a_link_unfolds_one_of_another(v
 
 
 def test_on_paper_the_three_pictures_stand_side_by_side_and_what_was_folded_is_shown(visit):
-    page = visit()
+    page = visit(PAPER)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
     boxes = [page.locator("figure.slider img").nth(number).bounding_box() for number in range(3)]
     assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"] < boxes[2]["x"]
     assert not page.locator("nav.contents").is_visible()
     assert page.locator("section#reference details").first.get_attribute("open") is not None
+    assert page.evaluate("document.documentElement.scrollWidth") <= PAPER  # no table is cut or shrinks its page
 
 
 @pytest.mark.parametrize(

@@ -68,11 +68,11 @@ reachable();
 // On a narrow screen the contents begin folded.
 if (matchMedia("(max-width: 86rem)").matches) document.querySelector("nav.contents details").open = false;
 
-// A link into a folded part opens it; paper shows all but the code.
+// A link into a folded part opens it; paper shows all but code and the notebooks that are folded.
 const unfold = () => {
   for (let at = document.getElementById(decodeURIComponent(location.hash.slice(1))); at; at = at.parentElement)
     if (at.tagName === "DETAILS") at.open = true;
 };
 addEventListener("hashchange", unfold);
 unfold();
-addEventListener("beforeprint", () => document.querySelectorAll("main details:not(.code)").forEach(d => d.open = true));
+addEventListener("beforeprint", () => document.querySelectorAll("main details:not(.code, .stage)").forEach(d => d.open = true));
