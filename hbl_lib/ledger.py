@@ -7,6 +7,7 @@ seeds, so its effect is paired. Another split has other test pictures: then only
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,11 @@ def _spread(main: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def with_runs(of_tasks: Sequence[tables.Table]) -> list[tables.Table]:
     """The tables of which something has run; where nothing has, the first: what differs, and how to run it."""
     return [table for table in of_tasks if "key" in table.frame] or list(of_tasks[:1])
+
+
+def without_idle(table: tables.Table) -> tables.Table:
+    """The table without what did not run."""
+    return replace(table, frame=table.frame[~table.frame["says"].str.startswith("not run")])
 
 
 def show(table: tables.Table, base: str = "") -> markup.Html:

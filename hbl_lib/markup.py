@@ -17,20 +17,10 @@ DIGITS = {
     "GMAC at 400x600": 2,
     "seconds": 0,
     "time (ratio)": 2,
-}  # PSNR: 2, others: 4
+}  # PSNR: 2
 
-MEASURED = (
-    "PSNR (dB)",
-    "SSIM",
-    "LPIPS",
-    "HBL",
-    "degraded",
-    "colour matrix",
-    "restored",
-    "effect (dB)",
-    "effect (SSIM)",
-    "rho",
-)
+# Cells of words with a measured number; a float is one wherever its column is not of published ones.
+MEASURED = ("HBL", "degraded", "colour matrix", "restored", "effect (dB)", "effect (SSIM)", "rho")
 LONG = 60  # letters of a cell that wants room
 
 
@@ -47,12 +37,12 @@ class Html:
         return "[shown in the executed notebook]"
 
 
-def shown(column: str, value: Any) -> str:
-    """A cell as readers see it: rounded as its column asks, empty where there is nothing."""
+def shown(column: str, value: Any, digits: int = 4) -> str:
+    """A cell as readers see it: rounded as its column asks, else to `digits`; empty where there is nothing."""
     if pd.isna(value):
         return ""
     if isinstance(value, float):
-        return f"{value:.{DIGITS.get(column, 2 if column.startswith('PSNR') else 4)}f}"
+        return f"{value:.{DIGITS.get(column, 2 if column.startswith('PSNR') else digits)}f}"
     return f"{value:,}" if isinstance(value, Integral) and not isinstance(value, bool) else str(value)
 
 
@@ -74,20 +64,23 @@ def linked(addresses: Sequence[str], text: str, base: str = "") -> str:
     return _link(str(PurePosixPath(base, addresses[0])), text, " ".join(addresses))
 
 
-def table_text(table: pd.DataFrame, links: str | None = None, base: str = "", listed: bool = True) -> str:
+def table_text(
+    table: pd.DataFrame, links: str | None = None, base: str = "", listed: bool = True, digits: int = 4
+) -> str:
     """A data frame as an HTML table; column `links` holds addresses relative to `base`, separated by spaces.
 
     The measured numbers of a row (`MEASURED`) link to the first of them; where not `listed`, that column is not shown.
-    A cell that is `Html` stands as it is.
+    A cell that is `Html` stands as it is. `digits` are those of numbers whose column does not say.
     """
 
     def cell(column: str, value: Any, addresses: list[str]) -> str:
         if isinstance(value, Html):
             return f'<td class="long">{value.text}</td>'
-        text = shown(column, value)
+        text = shown(column, value, digits)
         if column == links:
             return f"<td>{' '.join(_link(str(PurePosixPath(base, word)), word) for word in addresses)}</td>"
-        if column in MEASURED and addresses and text:
+        measured = column in MEASURED or (isinstance(value, float) and not column.startswith("published"))
+        if measured and addresses and text:
             return f'<td class="number">{linked(addresses, text, base)}</td>'
         kind = ' class="number"' if isinstance(value, Real) else ' class="long"' if len(text) > LONG else ""
         return f"<td{kind}>{html.escape(text)}</td>"

@@ -108,7 +108,7 @@ def details(reference: Reference, base: str = "") -> list[tuple[str, markup.Html
     for group in variants.GROUPS if (folder / variants.FOLDER).is_dir() else ():
         table = ledger.table(folder, seeds, group)
         if "key" in table.frame:  # of something that ran
-            found.append((ledger.TITLES[group], ledger.show(table, base)))
+            found.append((ledger.TITLES[group], ledger.show(ledger.without_idle(table), base)))
     ranked = search_quality.table(folder.parent, [folder.name], seeds)
     if len(ranked.frame):
         shown = markup.table_text(tables.shown_columns(ranked), "file", base, listed=False)

@@ -235,7 +235,7 @@ def references_html(profile_folder: Path) -> str:
         "move, the share in which the classifier called the restored picture clear (L_C below ln 2), the share with "
         f"L_C below {SATURATED} (saturated), and that with a hypergradient below a thousandth of its first median "
         "(faint); then the weights found, which began at 1. Means over seeds; empty where it was not recorded.</p>"
-        f"{table_text(references.signals(), 'file', base, listed=False)}",
+        f"{table_text(references.signals(), 'file', base, listed=False, digits=2)}",
     ]
     for reference in references.references():
         name = html.escape("/".join(reference.folder.parts[-2:]))

@@ -42,3 +42,8 @@ def test_the_report_names_every_reference_and_says_that_nothing_compares():
         assert path.startswith("../reference/") and (config.ROOT / "results/quick" / path).resolve().is_file(), path
     assert "real-lol97/llie_lol: Which claims hold" in page
     assert page.count("<details>") == page.count("</details>") > 0
+    for row in re.findall(r"<tr><td>real-.*?</tr>", page):  # of scores, and of how long the signal lasted
+        numbers = re.findall(r"<td[^>]*>(?:<a [^>]*>)?[\d.]+\.\d\d.*?</td>", row)
+        assert len(numbers) >= 3 and all("href" in number for number in numbers), row
+    (ledger,) = re.findall(r"real-uieb256/uie: Paper against.*?</details>", page, flags=re.DOTALL)
+    assert "classifier_plain" in ledger and "not run" not in ledger
