@@ -9,7 +9,8 @@ Where things live, from what is run to what it stands on:
 - beside the main run: `ablations`, `random_search`, `studies`, `variants`
 - pictures: `pairs`, `soundness`, `overlap`, `splits`, `data`, `images`, `modes`, `embedded`, `degradations`
 - scores: `evaluation`, `metrics`, `given_methods`
-- what the numbers say: `outcomes`, `effects`, `claims`, `findings`, `ledger`, `search_quality`, `references`, `speed`
+- what the numbers say: `outcomes`, `effects`, `paired`, `claims`, `findings`, `ledger`, `search_quality`, `references`,
+  `speed`
 - what is shown: `tables`, `paper`, `publish`, `figures`, `paper_figures`, `drawings`, `markup`, `report`, `page`
 - parameters: `parameters`, `config`, `settings`
 - the rest: `files`, `errors`, `export`, `verify`, `plan`, `memory`

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 from torch import nn
 
-from . import evaluation, files, inference, inputs, manifest, perceptual, random_search, search, stages, training
+from . import evaluation, files, inference, inputs, manifest, perceptual, random_search, search, training
 from .baselines.mbllen import MBLLEN, MBLLENSpace
 from .baselines.unet import UNet
 from .config import PARAMS, checked
@@ -126,7 +126,7 @@ def run_member(run: Run, ablation: str, name: str) -> Path:
         facts |= {"label": chosen.label, "network": chosen.network, "loss": chosen.loss}
         facts |= {"architecture": chosen.architecture, "parameters": parameter_count(network)}
         facts["macs"] = macs(network)
-        stages.write_metrics(stage, len(test), facts | evaluation.summary(test, judged, methods))
+        stage.write_metrics(len(test), facts | evaluation.summary(test, judged, methods))
         for loop in ("search", "train"):
             stage.part(loop).ended()
     return run.folder / ablation / name

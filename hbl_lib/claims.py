@@ -14,11 +14,12 @@ from typing import Any
 
 import pandas as pd
 
-from . import ablations, effects, evaluation, findings, manifest, markup, outcomes, paper, tables
+from . import ablations, effects, evaluation, findings, manifest, markup, outcomes, paired, paper, tables
 from .baselines import CLASSICAL
 from .effects import Effect
 from .errors import KitError
 from .losses import FoundLoss
+from .paired import HEADINGS
 from .parameters import TaskParams
 
 LOSS, UNIFORM = "A searched loss beats a set one", "The searched architecture beats a set one"
@@ -37,7 +38,6 @@ SOURCES = {
 }
 MARGIN = 0.01  # of the weights' sum: a lead by less is none
 OURS = (f"{outcomes.ARCHITECTURES}/ours", "restored")
-HEADINGS = {"psnr": "effect (dB)", "ssim": "effect (SSIM)"}
 NOTES = (
     "Effect: mean over scenes and seeds of the difference between the two, on the same test pictures (versions of one "
     "scene are averaged first), with a 95 % interval by bootstrap over scenes and seeds, widened as Student's t asks "
@@ -49,8 +49,7 @@ NOTES = (
     f"replicates where its share leads the others by {MARGIN} in every seed, and does not where it is so far behind.",
 )
 COLUMNS = ["claim", "in the paper", "task", "against", "verdict", "published effect (dB)"]
-COLUMNS += [f"{heading}{end}" for heading in HEADINGS.values() for end in ("", " from", " to")]
-COLUMNS += ["p", "seeds", "scenes", "why", "file", "key"]
+COLUMNS += [*paired.COLUMNS, "p", "seeds", "scenes", "why", "file", "key"]
 
 
 @dataclass(frozen=True)
@@ -126,27 +125,9 @@ def measured(folder: Path, seeds: Sequence[str], one: Comparison) -> dict[str, E
     if not all(sides):
         return {}
     try:
-        return between(*sides, (one.better[1], one.worse[1]))
+        return paired.between(*sides, (one.better[1], one.worse[1]))
     except KitError as error:
         raise KitError(f"{folder}: {one.better[0]} and {one.worse[0]}: {error}") from None
-
-
-def between(
-    better: Sequence[dict[str, Any]], worse: Sequence[dict[str, Any]], keys: tuple[str, str] = ("restored", "restored")
-) -> dict[str, Effect]:
-    """{metric: effect of one side's scores over the other's}, from their metrics, one for each seed."""
-    found: dict[str, list[dict[str, float]]] = {metric: [] for metric in HEADINGS}
-    for sides in zip(better, worse, strict=True):
-        of_sides = [side["per_image"] for side in sides]
-        shown = [[image["clear_file"] for image in images] for images in of_sides]
-        if shown[0] != shown[1]:
-            raise KitError("they were judged on different test pictures")
-        for metric, of_seeds in found.items():
-            scores = [
-                [evaluation.score_of(i, k)[metric] for i in images] for images, k in zip(of_sides, keys, strict=True)
-            ]
-            of_seeds.append(effects.by_scene(of_sides[0], [b - w for b, w in zip(*scores, strict=True)]))
-    return {metric: effects.effect(effects.table(of_seeds)) for metric, of_seeds in found.items()}
 
 
 def _why(of: dict[str, Effect], directions: dict[str, int]) -> str:
@@ -177,9 +158,7 @@ def of_task(folder: Path, seeds: Sequence[str]) -> pd.DataFrame:
             continue
         adjusted = {metric: next(ps[metric]) for metric in HEADINGS}
         directions = {metric: of[metric].direction(adjusted[metric]) for metric in HEADINGS}
-        for metric, heading in HEADINGS.items():
-            row |= {heading: of[metric].mean, f"{heading} from": of[metric].low, f"{heading} to": of[metric].high}
-        row |= {"p": adjusted["psnr"], "seeds": of["psnr"].seeds, "scenes": of["psnr"].scenes}
+        row |= paired.cells(of) | {"p": adjusted["psnr"], "seeds": of["psnr"].seeds, "scenes": of["psnr"].scenes}
         row |= {"verdict": effects.verdict(**directions), "why": _why(of, directions)}
         rows.append(row | {"file": _files(folder, seeds, one), "key": f"{_key(one.better)} - {_key(one.worse)}"})
     why = "their weights are not here; METHODS= scores pictures that they restored"
@@ -255,7 +234,6 @@ def command(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) ->
 def show(table: tables.Table, base: str = "") -> markup.Html:
     """The table for readers, a part of it under each claim; columns that hold nothing there are left out."""
     shown = tables.shown_columns(table).replace("", None)
-    shown["verdict"] = shown["verdict"].str.replace(" ", "\u00a0")
     parts = []
     for claim, source in SOURCES.items():
         rows = shown[shown["claim"] == claim].drop(columns=["claim", "in the paper"]).dropna(axis=1, how="all")
@@ -275,6 +253,14 @@ def summary(frame: pd.DataFrame, base: str | None = None) -> pd.DataFrame:
     verdicts = [effects.REPLICATES, effects.DOES_NOT, effects.OPEN, effects.NOT_TESTABLE]
     told = told if base is None else told.map(markup.Html)
     return told.reindex(verdicts, level="verdict").reindex(list(SOURCES), level="claim").reset_index()
+
+
+def tally(frames: Sequence[pd.DataFrame]) -> str:
+    """How many comparisons that the paper makes came out how, in words; without what is not testable."""
+    every = pd.concat(frames)
+    counts = every.loc[~every["claim"].isin((OWN, DRAWN)), "verdict"].value_counts()
+    words = {effects.REPLICATES: "replicate", effects.DOES_NOT: "do not", effects.OPEN: "are not resolved"}
+    return ", ".join(f"{counts.get(verdict, 0)} {told}" for verdict, told in words.items())
 
 
 def _told(row: dict[str, Any], base: str | None) -> str:

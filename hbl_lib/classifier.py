@@ -1,10 +1,10 @@
 """The clear-or-degraded classifier, whose cross-entropy is the upper level of the loss search (HBL, Section 2.2).
 
 The paper shows the classifier clear pictures and their degraded versions ("plain"). Such a classifier can go by
-brightness alone, is satisfied as soon as the restored picture is bright, and then the hypergradient vanishes. So by
-default ("matched") both classes get a random gain and gamma, and the degraded class is one third each: as it is;
-brought to the clear picture's mean; that, blended with the clear picture. Label smoothing keeps the confidence, and so
-the loss, from running to its floor.
+brightness alone; once the restored picture is bright it may have nothing more to say. So by default ("matched") both
+classes get a random gain and gamma, and the degraded class is one third each: as it is; brought to the clear picture's
+mean; that, blended with the clear picture. Label smoothing keeps the confidence, and so the loss, from running to its
+floor.
 """
 
 from __future__ import annotations

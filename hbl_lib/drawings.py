@@ -84,6 +84,11 @@ def unit(names: Sequence[str], number: int, combine: str = "division") -> tuple[
     return figure, f"{told}the unit gives R_u {how}"
 
 
+def _skip(axis: Any, x: float, y: float, size: str) -> None:
+    """What the decoder adds before it enlarges."""
+    axis.text(x, y - 0.7, f"+ encoder's\n{size}", fontsize=8, ha="center", va="center", color="#444444")
+
+
 def feature_modules(found: Genotype) -> tuple[Figure, str]:
     """Encoder and decoder with the operation of each layer, their sizes and channels, and the alternative text."""
     figure, axis = _frame(11.5, 4.6, (-0.9, 11.4), (-1.0, 4.0))
@@ -96,6 +101,7 @@ def feature_modules(found: Genotype) -> tuple[Figure, str]:
         x, layer, resized = -0.35, 0, list(scalings)
         if name == "decoder":
             _quiet(axis, x + 0.12, y, resized.pop(), 1.25)
+            _skip(axis, x + 0.12, y, "quarter")
             x += 1.3
         for title, count in groups:
             axis.text(x + (count - 1) * 0.5, y + 0.45, title, fontsize=8, ha="center", color="#444444")
@@ -107,10 +113,15 @@ def feature_modules(found: Genotype) -> tuple[Figure, str]:
                 axis.text(x + start + 0.5, y - 0.85, "+", fontsize=11, ha="center")
             x += count
             if resized and count == 4:
+                if name == "decoder":
+                    _skip(axis, x + 0.15, y, "half")
                 _quiet(axis, x + 0.15, y, resized.pop(), 1.25)
                 x += 1.3
     told = "; ".join(f"{name}: {', '.join(names)}" for name, _, names, *_ in rows)
-    return figure, f"Operations of the feature modules. {told}. Pairs of layers add what they were given."
+    return figure, (
+        f"Operations of the feature modules. {told}. Pairs of layers add what they were given; before each transposed "
+        "convolution the decoder adds the encoder's features of that size."
+    )
 
 
 def genotype(found: Genotype) -> Figure:

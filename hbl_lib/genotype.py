@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from . import files
+from .config import PARAMS
 from .errors import KitError, nearest
 from .network import FCM_LAYERS, UNIT_LAYERS, UNITS, Network
 from .operations import SPECS, candidates
 from .supernet import Supernet
 
-PUBLISHED = Path(__file__).parent.parent / "params/published/genotypes.yaml"
+PUBLISHED = PARAMS / "published/genotypes.yaml"
 
 
 PLAIN = tuple(name for name, spec in SPECS.items() if not spec.keeps_channels)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import claims, effects, manifest, markup, metrics, outcomes, tables, variants
+from . import effects, manifest, markup, metrics, outcomes, paired, tables, variants
 from .effects import Effect
 
 NOTES = (
@@ -27,19 +27,13 @@ NOTES = (
     "stages ran side by side, so roughly.",
 )
 COLUMNS = ["variant", "item", "paper", "code", "does", "against", "says"]
-COLUMNS += [f"{heading}{end}" for heading in claims.HEADINGS.values() for end in ("", " from", " to")]
-COLUMNS += ["p", "time (ratio)", "file", "key"]
+COLUMNS += [*paired.COLUMNS, "p", "time (ratio)", "file", "key"]
 TITLES = {"ledger": "Paper against public code", "recipe": "Recipes of retraining"}
 CHAIN = ("01_classifier", "02_loss_search", "03_architecture_search", "04_retrain")
 
 
-def folder_of(folder: Path, name: str) -> Path:
-    """Where the variant's runs are; the main run's for no name."""
-    return folder / variants.replica(name) if name else folder
-
-
 def _seconds(folder: Path, seeds: Sequence[str], name: str, stages: Sequence[str]) -> float:
-    places = [place / stage for place in outcomes.replicas(folder_of(folder, name), seeds) for stage in stages]
+    places = [place / stage for place in outcomes.replicas(variants.folder_of(folder, name), seeds) for stage in stages]
     return sum(manifest.read(place / manifest.NAME)["seconds"] for place in places)
 
 
@@ -48,20 +42,20 @@ def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> tables.T
     main, task = outcomes.measured(folder, seeds), outcomes.task_of(folder)
     known = {name: variant for name, variant in variants.known().items() if variant.group == group}
     compared = {variant.against for variant in known.values()} - {""}
-    runs = {name: outcomes.if_run(folder_of(folder, name), seeds) for name in known.keys() | compared}
-    paired: dict[str, dict[str, Effect]] = {}
+    runs = {name: outcomes.if_run(variants.folder_of(folder, name), seeds) for name in known.keys() | compared}
+    effect: dict[str, dict[str, Effect]] = {}
     for name, variant in known.items():
         base = runs[variant.against] if variant.against else main
         if runs[name] and base and _pictures(runs[name]) == _pictures(base):
-            paired[name] = claims.between(runs[name], base)
-    ps = dict(zip(paired, effects.adjusted([of["psnr"].p for of in paired.values()]), strict=True))
+            effect[name] = paired.between(runs[name], base)
+    ps = dict(zip(effect, effects.adjusted([of["psnr"].p for of in effect.values()]), strict=True))
     rows = [_spread(main)] if group == "ledger" else []
     timed = CHAIN if group == "ledger" else CHAIN[-1:]
     for name, variant in known.items():
         row: dict[str, Any] = {key: getattr(variant, key) for key in ("item", "paper", "code")}
         row |= {"variant": name, "does": variant.here, "against": variant.against or "main run"}
-        if name in paired:
-            row |= _cells(paired[name], ps[name])
+        if name in effect:
+            row |= _cells(effect[name], ps[name])
             row["time (ratio)"] = _seconds(folder, seeds, name, timed) / _seconds(folder, seeds, variant.against, timed)
         elif runs[name] and main:
             row |= _unpaired(runs[name], main)
@@ -70,7 +64,7 @@ def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> tables.T
         else:
             row["says"] = f"not run: VARIANTS={name} runs it"
         if runs[name]:
-            of = folder_of(folder, name)
+            of = variants.folder_of(folder, name)
             row["file"] = outcomes.files_of(of, seeds, outcomes.EVALUATION, base=folder.parent)
             row["key"] = "restored"
         rows.append(row)
@@ -85,11 +79,8 @@ def _pictures(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def _cells(of: dict[str, Effect], p: float) -> dict[str, Any]:
-    cells: dict[str, Any] = {}
-    for metric, heading in claims.HEADINGS.items():
-        cells |= {heading: of[metric].mean, f"{heading} from": of[metric].low, f"{heading} to": of[metric].high}
     words = {1: "better", -1: "worse", 0: effects.OPEN}
-    return cells | {"says": words[of["psnr"].direction(p)], "p": p}
+    return paired.cells(of) | {"says": words[of["psnr"].direction(p)], "p": p}
 
 
 def _unpaired(runs: Sequence[dict[str, Any]], main: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -106,7 +97,7 @@ def _spread(main: Sequence[dict[str, Any]]) -> dict[str, Any]:
     row = {"item": "seed", "paper": "not given", "code": "random each run", "variant": "SEEDS", "does": "several seeds"}
     if len(main) < 2:
         return row | {"says": 'not run: SEEDS="0 1 2" runs three'}
-    sd = {m: pd.Series([run["restored"][m] for run in main]).std() for m in claims.HEADINGS}
+    sd = {m: pd.Series([run["restored"][m] for run in main]).std() for m in paired.HEADINGS}
     return row | {"says": f"standard deviation over {len(main)} seeds: {sd['psnr']:.2f} dB, {sd['ssim']:.3f}"}
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import files
+from .config import PARAMS
 from .errors import KitError, nearest
 from .perceptual import LPIPS, VGG19_GROUPS, ClearFeatures, Trunk
 from .ssim import PARTS, ssim_index, ssim_parts
@@ -24,7 +25,7 @@ from .ssim import PARTS, ssim_index, ssim_parts
 TERMS = ("l1", "l2", "color", "ssim", "lpips", "vgg", "tv", "laplacian")
 PIXEL_TERMS = ("l1", "l2", "color", "ssim", "tv", "laplacian")
 LARGEST = 1e6  # a weight that is read; far above any that was found
-PUBLISHED = Path(__file__).parent.parent / "params/published/loss.yaml"
+PUBLISHED = PARAMS / "published/loss.yaml"
 
 
 def l1(restored: Tensor, clear: Tensor) -> Tensor:
@@ -124,7 +125,7 @@ class FoundLoss:
 
     @classmethod
     def read(cls, path: Path) -> FoundLoss:
-        """Read loss.yaml; a wrong key, weight or layer is named."""
+        """Read loss.yaml, where a term without a weight weighs 0; a wrong key, weight or layer is named."""
         data = files.read_yaml(path)
         if not isinstance(data, dict) or set(data) - {"ssim_exponents"} != {"weights", "trunk", "layers"}:
             raise KitError(f"{path}: a loss has exactly the keys weights, trunk, layers (and perhaps ssim_exponents)")
@@ -133,7 +134,7 @@ class FoundLoss:
             if term not in TERMS:
                 raise KitError(f"{path}: weights: unknown term {term!r}.{nearest(str(term), TERMS)}")
         for term in TERMS:
-            value = weights.get(term)
+            value = weights.setdefault(term, 0.0)
             if not _is_weight(value):
                 raise KitError(f"{path}: weights: {term} must be a finite number of at least 0, not {value!r:.40}")
         if not isinstance(data["layers"], list) or any(type(index) is not int for index in data["layers"]):

@@ -12,7 +12,7 @@ import pandas as pd
 
 DIGITS = {
     "published PSNR (dB)": 2,
-    "difference (dB)": 2,
+    "difference (dB, other pictures)": 2,
     "published effect (dB)": 2,
     "GMAC at 400x600": 2,
     "seconds": 0,

@@ -20,6 +20,7 @@ from .outcomes import ARCHITECTURES, EVALUATION, LOSSES, if_run, measured, repli
 from .parameters import TaskParams
 from .tables import Table
 
+DIFFERENCE = "difference (dB, other pictures)"  # measured less published
 METRICS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "lpips": "LPIPS"}
 PUBLISHED = {metric: f"published {heading}" for metric, heading in METRICS.items()}
 PUBLISHED_AS = {"udcp": "UDCP", "fusion": "Fusion"}  # classical methods that the paper's tables have too
@@ -120,7 +121,7 @@ def _side_by_side(
         cells = _cells(folder, seeds, row)
         line = {"method": row.label, "made for": row.made_for or None, **known, **cells}
         if known and METRICS["psnr"] in cells:
-            line["difference (dB)"] = cells[METRICS["psnr"]] - known[PUBLISHED["psnr"]]
+            line[DIFFERENCE] = cells[METRICS["psnr"]] - known[PUBLISHED["psnr"]]
         found.append(line)
     frame = pd.DataFrame(found)
     frame = frame.astype({column: "Int64" for column in ("parameters", "steps") if column in frame})
@@ -129,7 +130,7 @@ def _side_by_side(
 
 def _columns(frame: pd.DataFrame) -> list[str]:
     """The order of the columns; those that hold nothing at all are left out, but for the metrics."""
-    order = ["method", "made for", *PUBLISHED.values(), *METRICS.values(), "PSNR sd", "SSIM sd", "difference (dB)"]
+    order = ["method", "made for", *PUBLISHED.values(), *METRICS.values(), "PSNR sd", "SSIM sd", DIFFERENCE]
     order += ["parameters", "GMAC at 400x600", "steps", "note", "measured on", "file", "key"]
     kept = {*METRICS.values(), "method"}
     return [column for column in order if column in frame and (column in kept or frame[column].notna().any())]

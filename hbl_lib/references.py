@@ -67,17 +67,13 @@ def overview(root: Path = FOLDER) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["reference", "folder", "data"])
 
 
-def verdicts(root: Path = FOLDER, base: str | None = None) -> pd.DataFrame:
-    """`claims.summary` of each reference of enough seeds to resolve anything, below its name in the column "runs".
-
-    `base`: where `root` is, as seen from a page that shows them with links.
-    """
-    found = []
-    for folder, seeds in references(root):
-        if len(seeds) >= effects.MIN_SEEDS:
-            frame, name = claims.table(folder.parent, [folder.name], seeds).frame, folder.parent.name
-            found.append(claims.summary(frame, base and f"{base}/{name}").assign(runs=name))
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+def judged(root: Path = FOLDER) -> dict[str, pd.DataFrame]:
+    """The claims of each reference of enough seeds to resolve anything, by its name."""
+    return {
+        folder.parent.name: claims.table(folder.parent, [folder.name], seeds).frame
+        for folder, seeds in references(root)
+        if len(seeds) >= effects.MIN_SEEDS
+    }
 
 
 def signals(root: Path = FOLDER) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 from . import (
     ablations,
     claims,
+    effects,
     figures,
     files,
     manifest,
@@ -34,6 +35,10 @@ from .search import MOVED, SATURATED
 
 SEARCHED = "08_searched_results"
 CLAIMS, LEDGER, RECIPE = "10_claims", "11_ledger", "13_recipe"
+WORDS = (
+    "3-C is a network of 3x3 convolutions alone, 3-RC of 3x3 convolutions with their input added, Ours_a one whose "
+    "loss and architecture were searched at once."
+)
 SHARED = {  # notebooks over all tasks: id and title of their sections
     SEARCHED: ("searched", "Searched losses and architectures (Figures 7, 8)"),
     CLAIMS: ("claims", "Which claims hold"),
@@ -103,11 +108,11 @@ def notes(folder: Path, seeds: Sequence[str] = ("0",)) -> list[str]:
         for name, summary in (("Loss", loss), ("Architecture", architecture)):
             if not summary["resolved"]:
                 found.append(f"{name} search not resolved: nothing moved by {MOVED}.")
-        found.append("What the searches found is of one seed; another may find other weights and operations.")
+        found.append(f"Weights and operations shown are those that seed {seeds[0]} found; another may find others.")
     if architecture["skip_collapse"]:
         units = ", ".join(map(str, architecture["skip_collapse"]))
         found.append(f"Skip connections have taken over (5 or more of 8 layers) in HNU {units}.")
-    found.append(tables.verdict(outcomes.measured(folder, seeds)))
+    found.append(tables.gains(outcomes.measured(folder, seeds)))
     task = outcomes.task_of(folder)
     if task.published_table == "":
         found.append("This task is not in the paper, so there is no published row.")
@@ -203,7 +208,8 @@ def speed_html(results: Path) -> str:
     """What the benchmarks measured."""
     entries, path = speed.measured(results)
     own = path != speed.REFERENCE
-    where = "bench/bench.json of these results" if own else "results/reference/bench/bench.json, committed with the kit"
+    where = linked([os.path.relpath(path, results / "PROFILE")], "bench.json")
+    where += " of these results" if own else ", committed with the kit"
     alt = "Time and memory of a search iteration against the crop's side, and of a supernet's gradient against the "
     alt += "number of candidates, for the published scheme (reference) and for the kit"
     gains = speed.gains(entries)
@@ -215,7 +221,7 @@ def speed_html(results: Path) -> str:
         "frozen, or pruned of gradients that nothing uses, where so named), the plain network and others for the "
         "restorer. Times are medians, both sides in turn in one run (in the plots of one step); memory is of a fresh "
         "process for each side; a plan's time stands against what the stage took. Measured on "
-        f"{html.escape(speed.machines(entries))}; from {html.escape(where)}; <code>make bench</code> measures anew, "
+        f"{html.escape(speed.machines(entries))}; from {where}; <code>make bench</code> measures anew, "
         "<code>.venv/bin/python -m benchmarks --only 'frugal panorama gains training_gains slices'</code> the rest.</p>"
         f"{table_text(speed.table(entries))}"
         + (f"{told}{table_text(gains)}" if len(gains) else "")
@@ -252,25 +258,31 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
         restored = versions[paper.label_of(manifest.metrics(folder / outcomes.EVALUATION))]
         title = outcomes.task_of(folder).title
         sliders.append(page.slider(title, versions["degraded"], restored, versions["clear"]))
-    known = references.verdicts(base=os.path.relpath(references.FOLDER, profile_folder))
-    own = claims.summary(claims.table(profile_folder, tasks, seeds).frame, "").assign(runs="this run")
-    verdicts = pd.concat([known, own])
-    others = " and for the reference runs of at least three seeds" if len(known) else ""
+    known, base = references.judged(), os.path.relpath(references.FOLDER, profile_folder)
+    own = claims.table(profile_folder, tasks, seeds).frame
+    verdicts = [claims.summary(frame, f"{base}/{name}").assign(runs=name) for name, frame in known.items()]
+    told = pd.concat([claims.summary(own, "").assign(runs="this run"), *verdicts])
+    counted = f"this run's: {claims.tally([own])}"
+    if known:
+        counted = f"those of the reference runs on real pictures: {claims.tally(list(known.values()))}; {counted}"
     headline = overview(profile_folder, tasks, seeds)
     basis = "; ".join(headline["measured on"].unique())
     return (
         f'<div class="sliders">{"".join(sliders)}</div>'
+        f'<p><b>The paper\'s comparisons</b>, <a href="#verdicts">by verdict</a>: {counted}.</p>'
         "<p>The paper's number, this run's and those of the reference runs stand on different test pictures: they do "
         "not compare with one another. A row's degraded pictures, colour matrix (a 3x4 one for all pictures, fitted on "
         "those that train) and HBL do.</p>"
         f"{table_text(headline.drop(columns='measured on'), 'file', listed=False)}"
-        f"<p>PSNR and SSIM, means over test pictures: {html.escape(basis)}. Published: the paper's, on its own test "
-        f"pictures. Protocol: {html.escape(metrics.PROTOCOL)}.</p>"
-        f"<h3>Verdicts on the paper's claims</h3><p>What each claim was held against, by its verdict, with the "
-        f"effect on PSNR in dB and its 95 % interval, for this run{others}; "
+        '<h3 id="verdicts">Verdicts on the paper\'s claims</h3><p>What each claim was held against, by its verdict, '
+        "with the effect on PSNR in dB and its 95 % interval, for this run and for reference runs of at least "
+        f"{effects.MIN_SEEDS} seeds (by name, <code>real-lol97</code> being LOL at the profile <code>real</code>). "
+        f"{html.escape(WORDS)} "
         '<a href="#claims">Which claims hold</a> has SSIM, files, command and why, '
         '<a href="#reference">Reference runs</a> those of these.</p>'
-        f"{table_text(verdicts[['runs', *verdicts.columns.drop('runs')]])}"
+        f"{table_text(told[['runs', *told.columns.drop('runs')]])}"
+        f"<p>PSNR and SSIM of the first table, means over test pictures: {html.escape(basis)}. Published: the paper's, "
+        f"on its own test pictures. Protocol: {html.escape(metrics.PROTOCOL)}.</p>"
     )
 
 

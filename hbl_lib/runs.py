@@ -94,6 +94,20 @@ class Stage:
         (self.folder / manifest.NAME).unlink(missing_ok=True)
         return self.folder / name
 
+    def write_metrics(self, count: int, facts: dict[str, Any]) -> None:
+        """Write metrics.json: what the stage is, on how many pictures it stands, and the facts."""
+        params = self.run.params
+        data = params.task.data  # no path, since metrics files hold none
+        head = {
+            "profile": params.profile,
+            "task": params.task.name,
+            "stage": self.name,
+            "seed": params.seed,
+            "data": "embedded pictures" if data == "embedded" else f"folder {Path(data).name}",
+            "images": count,
+        }
+        files.write_json(self.output("metrics.json"), head | facts)
+
     def part(self, name: str) -> Stage:
         """A loop within the stage, with a checkpoint of its own; its facts and inputs are the stage's."""
         return replace(self, name=f"{self.name}/{name}", folder=self.folder / name)

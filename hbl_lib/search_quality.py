@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import figures, files, ledger, manifest, outcomes, tables
+from . import figures, files, manifest, outcomes, tables, variants
 from .manifest import STUDIES
 from .studies import BY_NAME
 
@@ -56,7 +56,7 @@ def _ranked(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 def loss_searches(folder: Path, seeds: Sequence[str] = ("0",)) -> dict[str, Path]:
     """Where the run, and its variant with the other classifier, searched a loss with every seed: {name: folder}."""
-    places = {"main run": folder, "classifier_plain": ledger.folder_of(folder, "classifier_plain")}
+    places = {"main run": folder, "classifier_plain": variants.folder_of(folder, "classifier_plain")}
     found = {name: outcomes.if_run(place, seeds, SEARCH) for name, place in places.items()}
     return {name: places[name] for name, runs in found.items() if runs and all(run["search"] == "here" for run in runs)}
 

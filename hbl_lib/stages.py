@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,25 +39,6 @@ from .supernet import Supernet
 CONFUSION_BATCHES = 16
 
 
-def data_name(data: str) -> str:
-    """What tables call the data: no path, since metrics files hold none."""
-    return "embedded pictures" if data == "embedded" else f"folder {Path(data).name}"
-
-
-def write_metrics(stage: Stage, count: int, facts: dict[str, Any]) -> None:
-    """Write metrics.json: what the stage is, on how many pictures it stands, and the facts."""
-    params = stage.run.params
-    head = {
-        "profile": params.profile,
-        "task": params.task.name,
-        "stage": stage.name,
-        "seed": params.seed,
-        "data": data_name(params.task.data),
-        "images": count,
-    }
-    files.write_json(stage.output("metrics.json"), head | facts)
-
-
 def finish(stage: Stage, history: list[dict[str, Any]]) -> None:
     """Store the records of a finished loop."""
     files.write_json(stage.output("history.json"), history)
@@ -86,7 +66,7 @@ def data(run: Run) -> None:
         splits.write(stage.output("splits.json"), run.data_root, dealt, source)
         lists = {name: len(part) for name, part in dealt.items()}
         alike = {"joined": listed.twins, "held_out": listed.held_out}
-        write_metrics(stage, len(found), {"source": source, "lists": lists, **alike})
+        stage.write_metrics(len(found), {"source": source, "lists": lists, **alike})
 
 
 def classifier(run: Run) -> None:
@@ -107,7 +87,7 @@ def classifier(run: Run) -> None:
         accuracy = {kind: (t[0][0] + t[1][1]) / sum(map(sum, t)) for kind, t in tables.items()}
         facts = {"network": params.network, "parameters": parameter_count(trained), "negatives": params.negatives}
         facts |= {"classes": list(classifiers.CLASSES), "confusion": tables, "accuracy": accuracy}
-        write_metrics(stage, len(validation.pictures), facts)
+        stage.write_metrics(len(validation.pictures), facts)
         finish(stage, history)
 
 
@@ -127,7 +107,7 @@ def loss_search(run: Run) -> None:
             stage.facts["clear_features"] = perceptual.reuse(space.clear_features)
         found.write(stage.output("loss.yaml"))
         facts = {"search": run.params.search, "trunk": found.trunk, "lpips_term": space.lpips.name}
-        write_metrics(stage, len(train.pictures), facts | summary)
+        stage.write_metrics(len(train.pictures), facts | summary)
         finish(stage, history)
 
 
@@ -181,7 +161,7 @@ def architecture_search(run: Run) -> None:
         genotype.write(stage.output("genotype.yaml"))
         facts = {"search": run.params.search, "parameters": parameter_count(Restorer(genotype))}
         facts |= {"operations": genotype.counts(), "skip_collapse": genotype.skip_collapse()}
-        write_metrics(stage, len(train.pictures), facts | summary)
+        stage.write_metrics(len(train.pictures), facts | summary)
         finish(stage, history)
 
 
@@ -199,7 +179,7 @@ def retrain(run: Run) -> None:
         stage.facts["clear_features"] = perceptual.reuse(space.clear_features)
         restorer.save(stage.output("restorer.safetensors"))
         facts = {"steps": len(history), "crop": params.crop, "parameters": parameter_count(restorer)}
-        write_metrics(stage, len(shown.pictures), facts | {"validation_psnr": best.psnr, "best_step": best.step + 1})
+        stage.write_metrics(len(shown.pictures), facts | {"validation_psnr": best.psnr, "best_step": best.step + 1})
         finish(stage, history)
 
 
@@ -232,7 +212,7 @@ def evaluate(run: Run, methods: str = "") -> None:
             "color_matrix_values": matrix.tolist(),
             "crop_against_whole": _crop_against_whole(stage, deployed, test, judged, retrained["crop"]),
         }
-        write_metrics(stage, len(test), facts)
+        stage.write_metrics(len(test), facts)
 
 
 def methods_compared(

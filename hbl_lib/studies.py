@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import effects, inference, inputs, manifest, metrics, random_search, stages, training
+from . import effects, inference, inputs, manifest, metrics, random_search, training
 from .classifier import upper_loss
 from .data import Crops, Pictures
 from .errors import KitError, nearest
@@ -119,7 +119,7 @@ def run_study(run: Run, name: str) -> Path:
         validation = inputs.pictures(stage, "validation")
         rows = BY_NAME[name](stage, space, found, validation)
         facts = {"steps": run.params.studies.steps, "crop": run.params.studies.crop, "lpips_of": space.lpips.name}
-        stages.write_metrics(stage, len(validation), facts | {"settings": rows, "ranks": ranks(name, rows)})
+        stage.write_metrics(len(validation), facts | {"settings": rows, "ranks": ranks(name, rows)})
         for index in range(len(rows)):
             stage.part(f"setting_{index}").ended()
     return run.folder / STUDIES / name

@@ -57,8 +57,8 @@ def source(runs: Sequence[dict[str, Any]]) -> str:
     return f"profile {runs[0]['profile']}, {runs[0]['images']} test pictures, {runs[0]['data']}, {seeds}"
 
 
-def verdict(runs: Sequence[dict[str, Any]]) -> str:
-    """In words, whether the restorer has learned more than a colour matrix, in the mean over the runs."""
+def gains(runs: Sequence[dict[str, Any]]) -> str:
+    """In words, how far the restored pictures are from what is simpler, in the mean over pictures and runs."""
     restored, matrix, degraded = (
         mean([run[name] for run in runs]) for name in ("restored", "color_matrix", "degraded")
     )
@@ -68,12 +68,9 @@ def verdict(runs: Sequence[dict[str, Any]]) -> str:
         f"The restored pictures are {gain:+.2f} dB from the degraded ones, {over:+.2f} dB from the colour matrix and "
     )
     words += f"{restored['psnr'] - untrained['psnr']:+.2f} dB from {label}, the best method that learns nothing"
-    better = [name for name in ("psnr", "ssim") if restored[name] > max(matrix[name], degraded[name])]
-    if len(better) == 2:
-        return f"{words}; their SSIM is above that of degraded pictures and matrix."
-    if better:
-        return f"{words}; only their {better[0].upper()} is above degraded and matrix, so it does not beat the matrix."
-    return f"{words}: the restorer does not beat the colour matrix, so it has learned nothing local."
+    better = [name.upper() for name in ("psnr", "ssim") if restored[name] > max(matrix[name], degraded[name])]
+    told = {0: "neither PSNR nor SSIM is", 1: f"only {''.join(better)} is", 2: "PSNR and SSIM are"}[len(better)]
+    return f"{words}; {told} above both degraded pictures and matrix in the mean of these test pictures."
 
 
 def best_classical(runs: Sequence[dict[str, Any]], metric: str = "psnr") -> tuple[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -77,3 +78,8 @@ def overrides(name: str, profile: str) -> str:
 def replica(name: str, seed_folder: str = "") -> str:
     """The subfolder of a task that a variant writes to; `seed_folder`: of a further seed, such as seed_1."""
     return "/".join(filter(None, (FOLDER, name, seed_folder)))
+
+
+def folder_of(folder: Path, name: str) -> Path:
+    """Where the variant's runs are; the main run's for no name."""
+    return folder / replica(name) if name else folder

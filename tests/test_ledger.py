@@ -58,7 +58,7 @@ def test_a_wrong_entry_of_the_file_is_named(monkeypatch, tmp_path):
 
 def run_variant(folder, name, below, split=0):  # noqa: F811
     """Three seeds of a variant whose restored pictures are `below` the main run's."""
-    for seed, replica in enumerate(outcomes.replicas(ledger.folder_of(folder, name), SEEDS)):
+    for seed, replica in enumerate(outcomes.replicas(variants.folder_of(folder, name), SEEDS)):
         evaluated(replica, "llie_lol", seed)
         images = per_image(below)
         for image in images if split else ():
@@ -104,7 +104,7 @@ def test_another_split_is_told_but_not_compared_and_what_did_not_run_says_so(tol
 def test_recipes_stand_in_a_table_of_their_own_with_the_time_of_retraining_alone(folder):  # noqa: F811
     for name, below in (("published", 0.5), ("recipe_paper", 2.5)):
         run_variant(folder, name, below)
-        for replica in outcomes.replicas(ledger.folder_of(folder, name), SEEDS):
+        for replica in outcomes.replicas(variants.folder_of(folder, name), SEEDS):
             write_manifest(replica / "04_retrain", seconds=2.0 if name == "published" else 8.0)
     table = ledger.table(folder, SEEDS, "recipe").frame.set_index("variant")
     assert set(table.index) == {n for n, variant in variants.known().items() if variant.group == "recipe"}

@@ -199,7 +199,6 @@ def test_ms_ssim_on_one_scale_is_ssim_and_on_three_their_product(rng):
         ("tv: 1.0", "tv: -0.1", "tv must be a finite number of at least 0, not -0.1"),
         ("tv: 1.0", "tv: .nan", "tv must be a finite number of at least 0, not nan"),
         ("tv: 1.0", "tv: .inf", "tv must be a finite number of at least 0, not inf"),
-        ("tv: 1.0, ", "", "tv must be a finite number of at least 0, not None"),
         ("trunk:", "features:", "exactly the keys weights, trunk, layers"),
         ("[0, 5, 10, 19]", "all", "layers: expected one layer index for each group"),
     ],
@@ -212,6 +211,15 @@ def test_a_wrong_entry_in_loss_yaml_is_named(space, tmp_path, old, new, message)
     path.write_text(text.replace(old, new))
     with pytest.raises(KitError, match=f"loss.yaml: .*{message}"):
         FoundLoss.read(path)
+
+
+def test_a_term_that_a_loss_yaml_does_not_name_weighs_nothing(space, tmp_path):
+    """So a file that was written before a term was added to the space can still be read."""
+    path = tmp_path / "loss.yaml"
+    FoundLoss.equal(space.trunk).write(path)
+    path.write_text(path.read_text().replace("tv: 1.0, ", ""))
+    weights = FoundLoss.read(path).weights
+    assert weights == dict.fromkeys(losses.TERMS, 1.0) | {"tv": 0.0} and list(weights) == list(losses.TERMS)
 
 
 def test_a_loss_of_nothing_but_zeros_is_refused(space):

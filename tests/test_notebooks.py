@@ -94,7 +94,7 @@ def test_several_seeds_are_reported_with_their_spread(plan, chain, tmp_path):
     assert row["PSNR (dB)"] == pytest.approx((one + other) / 2)
     assert row["PSNR sd"] == pytest.approx(abs(one - other) / 2**0.5)
     page = (results / "smoke/report.html").read_text()
-    assert "mean of seeds 0, 1" in page and "The notebooks are those of seed 0" in page
+    assert "mean of seeds 0, 1" in page and "The notebooks of seed 0, as they ran" in page
 
 
 def test_figure_7_holds_the_shares_of_the_found_losses(chain):

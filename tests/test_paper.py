@@ -37,7 +37,7 @@ def test_every_published_row_stands_beside_the_measured_ones(tmp_path, task, tab
     prefix = {"llie_lol": "lol_", "llie_mit": "mit_"}.get(task, "")
     ours = frame[frame["method"] == "HBL, searched here"].iloc[0]
     assert (ours["PSNR (dB)"], ours["published PSNR (dB)"]) == (17.0, printed["Ours"][f"{prefix}psnr"])
-    assert ours["difference (dB)"] == pytest.approx(17.0 - printed["Ours"][f"{prefix}psnr"])
+    assert ours[paper.DIFFERENCE] == pytest.approx(17.0 - printed["Ours"][f"{prefix}psnr"])
     for name in printed.keys() - {"Ours"}:
         row = frame[frame["method"] == name].iloc[0]
         cells = [row[f"published {heading}"] for heading in ("PSNR (dB)", "SSIM", "LPIPS")]

@@ -15,7 +15,7 @@ import pytest
 from matplotlib.text import Text
 from skimage import data, transform
 
-from hbl_lib import ablations, config, files, images, metrics, publish, runs, splits, stages
+from hbl_lib import ablations, config, files, images, metrics, paper, publish, runs, splits, stages
 from hbl_lib.baselines import CLASSICAL
 from hbl_lib.manifest import ABLATIONS
 
@@ -171,8 +171,8 @@ def follow(tables):
                     mean = None if None in values else pytest.approx(sum(values) / len(values))
                     assert pd.isna(row[heading]) if mean is None else row[heading] == mean
                     cells += mean is not None
-                if "difference (dB)" in row and not pd.isna(row["difference (dB)"]):
-                    assert row["difference (dB)"] == pytest.approx(row["PSNR (dB)"] - row["published PSNR (dB)"])
+                if not pd.isna(row.get(paper.DIFFERENCE)):
+                    assert row[paper.DIFFERENCE] == pytest.approx(row["PSNR (dB)"] - row["published PSNR (dB)"])
                 if not pd.isna(row.get("parameters", float("nan"))):
                     assert (row["parameters"], row["steps"]) == (read[0]["parameters"], read[0]["steps"])
                     assert row["GMAC at 400x600"] == pytest.approx(read[0]["macs"]["count"] / 1e9)

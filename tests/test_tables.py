@@ -19,11 +19,11 @@ def run(seed, psnr):
 def test_the_verdict_names_the_best_method_that_learns_nothing():
     one = run(0, 17.0)
     one["compared"]["dcp"]["psnr"] = 18.5
-    assert "-1.50 dB from DCP, the best method that learns nothing" in tables.verdict([one])
+    assert "-1.50 dB from DCP, the best method that learns nothing" in tables.gains([one])
 
 
 def test_the_verdict_is_over_the_mean_of_the_seeds():
-    assert "+2.00 dB from the colour matrix" in tables.verdict([run(seed, 16.0 + seed) for seed in range(3)])
+    assert "+2.00 dB from the colour matrix" in tables.gains([run(seed, 16.0 + seed) for seed in range(3)])
 
 
 def test_a_source_names_profile_pictures_and_seeds():
