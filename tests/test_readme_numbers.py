@@ -3,7 +3,19 @@
 import statistics
 from pathlib import Path
 
-from hbl_lib import ablations, claims, effects, manifest, metrics, outcomes, paired, references, search_quality, tables
+from hbl_lib import (
+    ablations,
+    claims,
+    effects,
+    ledger,
+    manifest,
+    metrics,
+    outcomes,
+    paired,
+    references,
+    search_quality,
+    tables,
+)
 from hbl_lib.losses import FoundLoss
 
 ROOT = Path(__file__).parent.parent
@@ -128,6 +140,13 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
     (lol_first, lol_last), (uie_first, uie_last) = shares
     assert f"clear in {lol_first} of the first fifth of the loss search's steps and {lol_last} of the last" in told
     assert f"on UIEB in {uie_first} and {uie_last}." in told
+    matched, plain = (signals.loc[("real-uieb256/uie", name)] for name in ("main run", "classifier_plain"))
+    first, last = (f"{plain[f'judged clear ({part} fifth)']:.0%}".replace("%", " %") for part in ("first", "last"))
+    weights = (f"{name.upper()} {plain[name]:.2f} for {matched[name]:.2f}" for name in ("vgg", "tv"))
+    assert f"on UIEB ({first} and {last}), finds other weights ({', '.join(weights)})" in told
+    row = ledger.table(*KNOWN["real-uieb256/uie"]).frame.set_index("variant").loc["classifier_plain"]
+    effect = interval(row["effect (dB)"], row["effect (dB) from"], row["effect (dB) to"], 2)
+    assert f"told apart: {effect.replace(' (', ' dB (')}" in told and row["says"] == effects.OPEN
     ours, equal = (
         outcomes.if_run(folder, seeds, place)
         for place in ("07_architecture_ablation/ours", "06_loss_ablation/ours_default")
@@ -140,7 +159,7 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
     assert (
         rows["published effect (dB)"] > rows["effect (dB) to"]
     ).all() and f"the {len(rows)} published differences" in told
-    assert (signals.loc[["real-lol97/llie_lol", "real-uieb256/uie"], "faint"] == 0).all()
+    assert (signals.xs("main run", level=1).loc[["real-lol97/llie_lol", "real-uieb256/uie"], "faint"] == 0).all()
     members = (f"{outcomes.ARCHITECTURES}/{name}" for name in ("ours", "published"))
     uieb = (outcomes.measured(*KNOWN[name]) for name in ("real-uieb256/uie", "real-uieb256-published/uie"))
     sides = {"LOL": [outcomes.if_run(folder, seeds, member) for member in members], "UIEB": list(uieb)}
