@@ -15,6 +15,7 @@ from hbl_lib import (
     references,
     search_quality,
     tables,
+    variants,
 )
 from hbl_lib.losses import FoundLoss
 
@@ -167,3 +168,23 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
         of = paired.between(found, published)
         psnr, ssim = (interval(of[m].mean, of[m].low, of[m].high, digits) for m, digits in (("psnr", 2), ("ssim", 3)))
         assert f"{name} {psnr.replace(' (', ' dB (')}, SSIM {ssim}" in told
+
+
+def test_what_we_found_of_recipes_stands_in_metrics_files():
+    told = " ".join(section("## What we found").split())
+    rows = ledger.table(*KNOWN["quick-lol97-squeeze/llie_lol"], "recipe").frame.set_index("variant")
+
+    def costs(name, sign=1):
+        mean, *ends = (sign * rows.loc[name, f"effect (dB){end}"] for end in ("", " from", " to"))
+        return f"{abs(mean):.2f} dB ({min(ends):+.2f} to {max(ends):+.2f})"
+
+    folder, seeds = KNOWN["quick-lol97-squeeze/llie_lol"]
+    slow = mean(outcomes.measured(variants.folder_of(folder, "recipe_paper"), seeds), "restored")
+    assert f"which is at {slow['psnr']:.2f} dB by then" in told
+    assert f"by {costs('recipe_paper', -1)} in as many steps, and by {costs('recipe_fifth')} in a fifth of them" in told
+    assert f"and {rows.loc['recipe_fifth', 'time (ratio)']:.2f} of the time" in told
+    assert f"in place of Adam costs {costs('recipe_sgd', -1)}" in told
+    assert f"for a quarter of the steps {costs('recipe_batch_4', -1)}" in told
+    assert set(rows.loc[["recipe_paper", "recipe_sgd", "recipe_batch_4"], "says"]) == {"worse"}
+    assert rows.loc["recipe_fifth", "says"] == "better"
+    assert set(rows.loc[["recipe_no_average", "recipe_half_crops"], "says"]) == {effects.OPEN}
