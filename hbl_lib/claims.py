@@ -79,7 +79,7 @@ def comparisons(task: TaskParams) -> list[Comparison]:
     for label, worse in (("MBLLEN", "mbllen_default"), ("U-Net", "unet_default"), ("HBL", "ours_default")):
         better = OURS if label == "HBL" else (f"{losses}/{worse.replace('default', 'searched')}", "restored")
         worse = (f"{losses}/{worse}", "restored")
-        set_by = "its authors' weights" if label == "MBLLEN" else "equal weights"
+        set_by = "its authors' loss" if label == "MBLLEN" else "equal weights"
         found.append(Comparison(LOSS, f"{label}, {set_by}", better, worse, {}, claimed))
     for name, member in ablations.members(outcomes.ARCHITECTURES, task.name).items():
         if name in ("ours", "published"):
@@ -183,7 +183,7 @@ def dominant(folder: Path, seeds: Sequence[str], task: TaskParams) -> list[dict[
     if any(summary["search"] != "here" for summary in summaries):
         return [row | {"verdict": effects.NOT_TESTABLE, "why": "the search was skipped"}]
     found = [FoundLoss.read(manifest.require_as_written(place, "loss.yaml")) for place in folders]
-    leads = [_lead(loss.weights, claimed) for loss in found]
+    leads = [lead(loss.weights, claimed) for loss in found]
     row |= {"seeds": len(seeds), "file": outcomes.files_of(folder, seeds, "02_loss_search", "loss.yaml")}
     row |= {"key": "weights", "why": f"lead of {name} by seed: {', '.join(f'{lead:+.4f}' for lead in leads)}"}
     if found[0].trunk != "vgg19":
@@ -198,7 +198,7 @@ def dominant(folder: Path, seeds: Sequence[str], task: TaskParams) -> list[dict[
     return [row | {"verdict": verdict}]
 
 
-def _lead(weights: dict[str, float], term: str) -> float:
+def lead(weights: dict[str, float], term: str) -> float:
     """The share of `term` above the largest of the others."""
     shares = findings.shares(weights)
     return shares[term] - max(share for other, share in shares.items() if other != term)
@@ -211,24 +211,8 @@ def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> t
     runs = [outcomes.measured(profile_folder / task, seeds) for task in tasks]
     basis = "; ".join(dict.fromkeys(tables.source(of) for of in runs))
     caption = f"Which of the paper's claims hold. {basis}. Protocol: {runs[0][0]['protocol']}"
-    return tables.Table(frame, caption, (*NOTES, f"Command of all verdicts: {command(profile_folder, tasks, seeds)}"))
-
-
-def command(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> str:
-    """The call of make that ran what the verdicts stand on, or one like it, by what the runs recorded."""
-    folder = profile_folder / tasks[0]
-    run = outcomes.measured(folder, seeds)[0]
-    ablated = any((profile_folder / task / stage).is_dir() for task in tasks for stage in manifest.ABLATIONS)
-    told = {
-        "HBL_WEIGHTS=FOLDER": manifest.metrics(folder / "02_loss_search")["trunk"] == "squeeze",
-        f"make reproduce PROFILE={run['profile']}": True,
-        f'TASKS="{" ".join(tasks)}"': True,
-        f'SEEDS="{" ".join(seeds)}"': True,
-        "ABLATIONS=1": ablated,
-        "DATA=FOLDER": run["data"].startswith("folder "),
-        "OVERRIDES=search=published": run["search"] == "published",
-    }
-    return " ".join(word for word, holds in told.items() if holds)
+    command = f"Command of all verdicts: {outcomes.command(profile_folder, tasks, seeds)}"
+    return tables.Table(frame, caption, (*NOTES, command))
 
 
 def show(table: tables.Table, base: str = "") -> markup.Html:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import ablations, manifest
+from . import ablations, manifest, variants
 from .errors import KitError
 from .findings import NAMES
 from .genotype import Genotype
@@ -59,6 +59,29 @@ def files_of(
 def name_of(task: TaskParams) -> str:
     """The task's short name."""
     return NAMES.get(task.name, task.name)
+
+
+def command(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> str:
+    """The call of make that ran what is there, or one like it, by what the runs recorded."""
+    folder = profile_folder / tasks[0]
+    run = measured(folder, seeds)[0]
+
+    def any_task(*names: str) -> bool:
+        return any((profile_folder / task / name).is_dir() for task in tasks for name in names)
+
+    ran = {place.name: None for task in tasks for place in sorted((profile_folder / task / variants.FOLDER).glob("*"))}
+    told = {
+        "HBL_WEIGHTS=FOLDER": manifest.metrics(folder / "02_loss_search")["trunk"] == "squeeze",
+        f"make reproduce PROFILE={run['profile']}": True,
+        f'TASKS="{" ".join(tasks)}"': True,
+        f'SEEDS="{" ".join(seeds)}"': True,
+        "ABLATIONS=1": any_task(*manifest.ABLATIONS),
+        "STUDIES=1": any_task(manifest.STUDIES),
+        f'VARIANTS="{" ".join(ran)}"': bool(ran),
+        "DATA=FOLDER": run["data"].startswith("folder "),
+        "OVERRIDES=search=published": run["search"] == "published",
+    }
+    return " ".join(word for word, holds in told.items() if holds)
 
 
 def found_losses(profile_folder: Path, tasks: Sequence[str]) -> dict[str, FoundLoss]:

@@ -6,6 +6,7 @@ NAME begins with the profile.
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +91,7 @@ def signals(root: Path = FOLDER) -> pd.DataFrame:
 
 
 def details(reference: Reference, base: str = "") -> list[tuple[str, markup.Html]]:
-    """Title and table of all that a reference has beside its scores: claims, ledger, recipes, ranks.
+    """Title and table of all that a reference has beside its scores, and the command: claims, ledger, recipes, ranks.
 
     `base`: where results/reference is, as seen from the page.
     """
@@ -111,4 +112,5 @@ def details(reference: Reference, base: str = "") -> list[tuple[str, markup.Html
         studied = [name for name in BY_NAME if (folder / manifest.STUDIES / name / manifest.NAME).is_file()]
         drawn = [figures.show(*search_quality.plot(folder, name)).text for name in studied]
         found.append((ranked.caption, markup.Html("".join([shown, *drawn]))))
-    return found
+    ran_by = f"<p>Run by <code>{escape(outcomes.command(folder.parent, [folder.name], seeds))}</code></p>"
+    return [(title, markup.Html(ran_by + shown.text)) for title, shown in found]

@@ -159,7 +159,7 @@ def test_the_readers_table_has_effects_with_their_intervals(folder):
 def test_the_command_of_the_verdicts_names_what_the_runs_had(folder):
     for replica in outcomes.replicas(folder, SEEDS):
         loss(replica, {}, trunk="squeeze")
-    assert claims.command(folder.parent, ["llie_lol"], SEEDS).startswith("HBL_WEIGHTS=FOLDER make reproduce PROFILE=")
+    assert outcomes.command(folder.parent, ["llie_lol"], SEEDS).startswith("HBL_WEIGHTS=FOLDER make reproduce PROFILE=")
     for stage in manifest.ABLATIONS:
         shutil.rmtree(folder / stage)
-    assert "ABLATIONS" not in claims.command(folder.parent, ["llie_lol"], SEEDS)
+    assert "ABLATIONS" not in outcomes.command(folder.parent, ["llie_lol"], SEEDS)

@@ -47,3 +47,4 @@ def test_the_report_names_every_reference_and_says_that_nothing_compares():
         assert len(numbers) >= 3 and all("href" in number for number in numbers), row
     (ledger,) = re.findall(r"real-uieb256/uie: Paper against.*?</details>", page, flags=re.DOTALL)
     assert "classifier_plain" in ledger and "not run" not in ledger
+    assert "make reproduce PROFILE=real TASKS=&quot;uie&quot; SEEDS=&quot;0 1 2&quot; VARIANTS=" in ledger
