@@ -9,9 +9,10 @@ Where things live, from what is run to what it stands on:
 - beside the main run: `ablations`, `random_search`, `studies`, `variants`
 - pictures: `pairs`, `soundness`, `overlap`, `splits`, `data`, `images`, `modes`, `embedded`, `degradations`
 - scores: `evaluation`, `metrics`, `given_methods`
-- what the numbers say: `outcomes`, `effects`, `paired`, `claims`, `findings`, `ledger`, `search_quality`, `references`,
-  `speed`
-- what is shown: `tables`, `paper`, `publish`, `figures`, `paper_figures`, `drawings`, `markup`, `report`, `page`
+- what the numbers say: `outcomes`, `effects`, `paired`, `claims`, `dominance`, `findings`, `ledger`, `search_quality`,
+  `references`, `speed`
+- what is shown: `tables`, `paper`, `publish`, `figures`, `paper_figures`, `drawings`, `markup`, `report`,
+  `references_page`, `page`
 - parameters: `parameters`, `config`, `settings`
 - the rest: `files`, `errors`, `export`, `verify`, `plan`, `memory`
 
@@ -21,7 +22,7 @@ task, stage, seed, data and images (how many pictures it stands on); `history.js
 - 00_data: source, lists (how many pairs), joined, held_out
 - 01_classifier: network, parameters, negatives, classes, confusion, accuracy; a record: loss, accuracy
 - 02_loss_search: search, trunk, lpips_term, upper_steps, moved, resolved, judged_clear_first, judged_clear_last,
-  saturated_share, faint_share; a record: weights, choices (shares of the layers of each group), upper_loss,
+  clear_from, saturated_share, faint_share; a record: weights, choices (shares of the layers of each group), upper_loss,
   hypergradient (its norm), lower_loss
 - 03_architecture_search: search, parameters, operations, skip_collapse, steps, moved, resolved; a record: upper_loss,
   lower_loss, hnu and fcm (mean shares), moved

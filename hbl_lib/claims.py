@@ -14,11 +14,12 @@ from typing import Any
 
 import pandas as pd
 
-from . import ablations, effects, evaluation, findings, manifest, markup, outcomes, paired, paper, tables
+from . import ablations, dominance, effects, evaluation, markup, outcomes, paired, paper, tables
 from .baselines import CLASSICAL
+from .dominance import DIFFERS, DOMINANT
 from .effects import Effect
 from .errors import KitError
-from .losses import FoundLoss
+from .findings import MARGIN
 from .paired import HEADINGS
 from .parameters import TaskParams
 
@@ -26,7 +27,6 @@ LOSS, UNIFORM = "A searched loss beats a set one", "The searched architecture be
 STRATEGY, METHODS = "Loss, then architecture, beats both at once", "The network beats the compared methods"
 DRAWN = "The search beats drawing at random"
 OWN = "The network beats the kit's own baselines"
-DOMINANT = "The dominant loss is the paper's"
 SOURCES = {
     LOSS: "Section 4.1, Figure 6",
     UNIFORM: "Section 4.2, Table 5",
@@ -35,8 +35,8 @@ SOURCES = {
     METHODS: "Section 3.2, Tables 2 to 4",
     OWN: "not in the paper",
     DOMINANT: "Section 4.4, Figure 7",
+    DIFFERS: "Section 4.4, Figure 7",
 }
-MARGIN = 0.01  # of the weights' sum: a lead by less is none
 OURS = (f"{outcomes.ARCHITECTURES}/ours", "restored")
 NOTES = (
     "Effect: mean over scenes and seeds of the difference between the two, on the same test pictures (versions of one "
@@ -46,7 +46,9 @@ NOTES = (
     "A claim replicates where PSNR and SSIM both are higher, interval and p (.05) agreeing; it does not where either "
     f"is lower so. With fewer than {effects.MIN_SCENES} scenes or {effects.MIN_SEEDS} seeds nothing is resolved; the "
     "embedded pictures have two test scenes, so with them nothing is, by any number of seeds. A dominant loss "
-    f"replicates where its share leads the others by {MARGIN} in every seed, and does not where it is so far behind.",
+    f"replicates where its share leads the others by {MARGIN} in every seed, and does not where it is so far behind; "
+    f"two tasks' differ where no term that leads in a seed of the one, or is within {MARGIN} of that, leads in one of "
+    "the other, and do not where the same term leads in all.",
 )
 COLUMNS = ["claim", "in the paper", "task", "against", "verdict", "published effect (dB)"]
 COLUMNS += [*paired.COLUMNS, "p", "seeds", "scenes", "why", "file", "key"]
@@ -164,49 +166,17 @@ def of_task(folder: Path, seeds: Sequence[str]) -> pd.DataFrame:
     why = "their weights are not here; METHODS= scores pictures that they restored"
     if names := untestable(task):
         rows.append({"claim": METHODS, "against": ", ".join(names), "verdict": effects.NOT_TESTABLE, "why": why})
-    rows += dominant(folder, seeds, task)
-    frame = pd.DataFrame(rows)
-    frame.insert(1, "in the paper", [SOURCES[claim] for claim in frame["claim"]])
-    frame.insert(2, "task", outcomes.name_of(task))
-    return frame[[column for column in COLUMNS if column in frame]]
-
-
-def dominant(folder: Path, seeds: Sequence[str], task: TaskParams) -> list[dict[str, Any]]:
-    """The row of the task's dominant loss term, by its lead in each seed; none where nothing is claimed."""
-    claimed = findings.CLAIMED_TERM.get(task.name)
-    if claimed is None:
-        return []
-    name = findings.TERMS_SHOWN[claimed]
-    row: dict[str, Any] = {"claim": DOMINANT, "against": f"{name} has the largest share"}
-    folders = [replica / "02_loss_search" for replica in outcomes.replicas(folder, seeds)]
-    summaries = [manifest.metrics(place) for place in folders]
-    if any(summary["search"] != "here" for summary in summaries):
-        return [row | {"verdict": effects.NOT_TESTABLE, "why": "the search was skipped"}]
-    found = [FoundLoss.read(manifest.require_as_written(place, "loss.yaml")) for place in folders]
-    leads = [lead(loss.weights, claimed) for loss in found]
-    row |= {"seeds": len(seeds), "file": outcomes.files_of(folder, seeds, "02_loss_search", "loss.yaml")}
-    row |= {"key": "weights", "why": f"lead of {name} by seed: {', '.join(f'{lead:+.4f}' for lead in leads)}"}
-    if found[0].trunk != "vgg19":
-        row["why"] += f"; the VGG term stands on the features '{found[0].trunk}'"
-    few = len(seeds) < effects.MIN_SEEDS or not all(summary["resolved"] for summary in summaries)
-    if found[0].trunk != "vgg19" and claimed == "vgg":
-        verdict = effects.NOT_TESTABLE
-    elif few or not (min(leads) > MARGIN or max(leads) < -MARGIN):
-        verdict = effects.OPEN
-    else:
-        verdict = effects.REPLICATES if min(leads) > 0 else effects.DOES_NOT
-    return [row | {"verdict": verdict}]
-
-
-def lead(weights: dict[str, float], term: str) -> float:
-    """The share of `term` above the largest of the others."""
-    shares = findings.shares(weights)
-    return shares[term] - max(share for other, share in shares.items() if other != term)
+    rows += dominance.of_task(folder, seeds, task)
+    return pd.DataFrame(rows).assign(task=outcomes.name_of(task))
 
 
 def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> tables.Table:
     """All claims about the tasks in results/PROFILE, with verdicts, and how these are given."""
-    frame = pd.concat([of_task(profile_folder / task, seeds) for task in tasks], ignore_index=True)
+    own = [of_task(profile_folder / task, seeds) for task in tasks]
+    across = dominance.between_tasks([(profile_folder / task, seeds) for task in tasks])
+    frame = pd.concat([*own, *([across] if len(across) else [])], ignore_index=True)
+    frame["in the paper"] = frame["claim"].map(SOURCES)
+    frame = frame[[column for column in COLUMNS if column in frame]]
     frame = frame.astype({column: "Int64" for column in ("seeds", "scenes") if column in frame})
     runs = [outcomes.measured(profile_folder / task, seeds) for task in tasks]
     basis = "; ".join(dict.fromkeys(tables.source(of) for of in runs))
@@ -240,19 +210,22 @@ def summary(frame: pd.DataFrame, base: str | None = None) -> pd.DataFrame:
 
 
 def tally(frames: Sequence[pd.DataFrame]) -> str:
-    """How many comparisons that the paper makes came out how, in words; without what is not testable."""
+    """How many comparisons that the paper makes came out how, in words; each compared method is one."""
     every = pd.concat(frames)
-    counts = every.loc[~every["claim"].isin((OWN, DRAWN)), "verdict"].value_counts()
+    every = every[~every["claim"].isin((OWN, DRAWN))]
+    sizes = [len(row.against.split(", ")) if row.claim == METHODS else 1 for row in every.itertuples()]
+    counts = pd.Series(sizes, every.index).groupby(every["verdict"]).sum()
     words = {effects.REPLICATES: "replicate", effects.DOES_NOT: "do not", effects.OPEN: "are not resolved"}
+    words[effects.NOT_TESTABLE] = "can't be tested here"
     return ", ".join(f"{counts.get(verdict, 0)} {told}" for verdict, told in words.items())
 
 
 def _told(row: dict[str, Any], base: str | None) -> str:
     """What a claim was held against, and the effect; linked to its file, as HTML, where there is a `base`."""
     name, effect = row["against"].replace("-", "\u2011"), row.get(HEADINGS["psnr"], "")  # 3-C, not broken
-    if pd.notna(known := row["published effect (dB)"]):
+    if pd.notna(known := row.get("published effect (dB)")):
         effect = effect and f"{effect.removesuffix(')')}; published\u00a0{known:+.2f})"
-    if row["claim"] == DOMINANT and row["verdict"] != effects.NOT_TESTABLE:
+    if row["claim"] in (DOMINANT, DIFFERS) and row["verdict"] != effects.NOT_TESTABLE:
         effect = f"({row['why'].partition(';')[0]})"
     if base is not None:
         name, (mean, gap, rest) = escape(name), effect.partition("\u00a0")

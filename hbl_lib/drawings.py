@@ -53,9 +53,10 @@ def _frame(width: float, height: float, x: tuple[float, float], y: tuple[float, 
 def unit(names: Sequence[str], number: int, combine: str = "division") -> tuple[Figure, str]:
     """One HNU, its eight operations (four of R_u, then four of R_v), and the alternative text."""
     figure, axis = _frame(11.5, 3.4, (-0.6, 13.1), (-0.9, 3.2))
-    axis.text(-0.3, 1.1, "x", fontsize=13, ha="center", va="center", style="italic")
-    for y, name, row in ((2.2, "u", names[:4]), (0.0, "v", names[4:])):
-        axis.text(0.55, y + 0.62, f"$R_{name}$", fontsize=12, ha="center")
+    axis.text(-0.3, 1.1, "F", fontsize=13, ha="center", va="center", style="italic")
+    sides = ((2.2, "u", names[:4], "clear features"), (0.0, "v", names[4:], "factor of the degradation"))
+    for y, name, row, estimate in sides:
+        axis.text(0.7, y + 0.55, f"$R_{name}$: {estimate}", fontsize=10)
         _arrow(axis, (-0.15, 1.2 if y else 1.0), (0.55, y))
         for place, operation in enumerate(row):
             x = 1.1 + 2.1 * place
@@ -80,7 +81,7 @@ def unit(names: Sequence[str], number: int, combine: str = "division") -> tuple[
     axis.set_title(f"HNU {number}: 32 channels at a quarter of the size", fontsize=11)
     how = "divided by the sigmoid of R_v" if divides else "less R_v"
     branches = (f"R_{name} is {', '.join(row)}" for name, row in (("u", names[:4]), ("v", names[4:])))
-    told = f"HNU {number}: {'; '.join(branches)}; each operation is normalised and rectified, the last with x added; "
+    told = f"HNU {number}: {'; '.join(branches)}; each operation is normalised and rectified, the last with F added; "
     return figure, f"{told}the unit gives R_u {how}"
 
 
@@ -92,9 +93,10 @@ def _skip(axis: Any, x: float, y: float, size: str) -> None:
 def feature_modules(found: Genotype) -> tuple[Figure, str]:
     """Encoder and decoder with the operation of each layer, their sizes and channels, and the alternative text."""
     figure, axis = _frame(11.5, 4.6, (-0.9, 11.4), (-1.0, 4.0))
+    full, half = ("full size, 16 channels", 4), ("half size, 32 channels", 4)
     rows = (
-        ("encoder", 2.6, found.encoder, (("head", 1), ("full size, 16", 4), ("half, 32", 4)), ("2x2, stride 2",) * 2),
-        ("decoder", 0.2, found.decoder, (("half, 32", 4), ("full size, 16", 4), ("tail", 1)), ("2x2 transposed",) * 2),
+        ("encoder", 2.6, found.encoder, (("head", 1), full, half), ("2x2, stride 2",) * 2),
+        ("decoder", 0.2, found.decoder, (half, full, ("tail", 1)), ("2x2 transposed",) * 2),
     )
     for name, y, names, groups, scalings in rows:
         axis.text(-0.8, y + 0.95, name, fontsize=11, fontweight="bold")

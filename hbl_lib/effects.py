@@ -7,6 +7,7 @@ their own: a table of (seeds, scenes).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,14 @@ def effect(differences: np.ndarray, draws: int = DRAWS) -> Effect:
     p = stats.wilcoxon(of_scenes).pvalue if np.any(of_scenes) else 1.0
     agreeing = int((np.sign(differences.mean(1)) == np.sign(mean)).sum())
     return Effect(float(mean), float(low), float(high), float(p), seeds, scenes, agreeing)
+
+
+def difference(one: Effect, other: Effect) -> tuple[float, float, float]:
+    """`one` less `other`, of different pictures, with the 95 % interval that their own give (Zou and Donner 2008)."""
+    mean = one.mean - other.mean
+    below = math.hypot(one.mean - one.low, other.high - other.mean)
+    above = math.hypot(one.high - one.mean, other.mean - other.low)
+    return mean, mean - below, mean + above
 
 
 def _widening(count: int) -> float:

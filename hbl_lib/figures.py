@@ -112,7 +112,7 @@ def loss_trajectory(history: list[dict[str, Any]], warmup: int) -> Figure:
     axes[2].semilogy(_over_steps(history, "upper_loss"), color="#d55e00")
     axes[2].axhline(CLEAR_BELOW, color="gray", linestyle="--")
     axes[2].axhline(SATURATED, color="gray", linestyle=":")
-    axes[2].set(title="upper-level loss (dashed: called clear; dotted: saturated)")
+    axes[2].set(title="upper-level loss (dashed: clear; dotted: saturated)")
     axes[3].semilogy(np.maximum(_over_steps(history, "hypergradient"), 1e-12), color="#009e73")
     axes[3].set(title="size of the hypergradient")
     for axis in axes:
@@ -243,3 +243,25 @@ def effects(frame: pd.DataFrame) -> tuple[Figure, str]:
     axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize="small")
     said = (f"over {r['against']} {r['effect (dB)']:+.2f} dB, {r['verdict']}" for _, r in rows.iloc[::-1].iterrows())
     return figure, "Mean effects with 95 % intervals, in PSNR and SSIM: " + "; ".join(said)
+
+
+SCALING = {
+    "seconds of an iteration": ("scaling_size_seconds_", "side of the crop"),
+    "MB of an iteration": ("scaling_size_memory_mb_", "side of the crop"),
+    "seconds of a supernet": ("scaling_operations_seconds_", "number of candidates"),
+    "MB of a supernet": ("scaling_operations_memory_mb_", "number of candidates"),
+}
+
+
+def scaling(entries: list[dict[str, Any]]) -> Figure:
+    """Time and memory against the crop's side, and against the number of candidates, both sides."""
+    figure = Figure(figsize=(8.4, 6.4), layout="constrained")
+    for axis, (title, (prefix, label)) in zip(figure.subplots(2, 2).flat, SCALING.items(), strict=True):
+        points = sorted((e for e in entries if e["name"].startswith(prefix)), key=lambda e: e["x"])
+        for side, color, style in (("reference", "#d55e00", "o--"), ("ours", "#0072b2", "s-")):
+            named = "kit" if side == "ours" else side
+            axis.plot([e["x"] for e in points], [e[side] for e in points], style, color=color, label=named)
+        axis.set(title=title, xlabel=label, ylim=(0, None))
+        axis.grid(color="#dddddd")
+        axis.legend()
+    return figure

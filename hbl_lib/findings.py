@@ -23,6 +23,7 @@ from .perceptual import Trunk
 NAMES = {"llie_lol": "LOL", "llie_mit": "MIT", "sihr": "SIHR", "uie": "UIE"}
 TERMS_SHOWN = {"l1": "l1", "l2": "l2", "color": "colour", "ssim": "SSIM", "vgg": "VGG", "lpips": "LPIPS"}
 LEFT_OUT = {"tv": "TV", "laplacian": "Laplacian"}
+MARGIN = 0.01  # of the shares' sum: a lead by less is none
 SMALL = 0.01  # "small to zero", the paper says of the terms left out, without a number
 CLAIMED_TERM = {"llie_lol": "l1", "llie_mit": "l1", "sihr": "vgg", "uie": "ssim"}
 LIGHT = ("1-C", "1-DC")
@@ -43,11 +44,23 @@ def dominant(weights: Mapping[str, float]) -> str:
     return max(found, key=found.__getitem__)
 
 
+def lead(weights: Mapping[str, float], term: str) -> float:
+    """The share of `term` above the largest of the others."""
+    found = shares(weights)
+    return found[term] - max(share for other, share in found.items() if other != term)
+
+
+def leading(weights: Mapping[str, float]) -> list[str]:
+    """The terms, as shown, whose share is the largest, or less than the margin below it."""
+    found = shares(weights)
+    return [TERMS_SHOWN[term] for term, share in found.items() if share > max(found.values()) - MARGIN]
+
+
 def _agreement(claim: str | None, first: str, lead: float) -> str:
     if claim is None:
         return "the paper does not show this task"
-    if lead < 1e-9:
-        return "undecided: the two largest are equal"
+    if lead < MARGIN:
+        return f"undecided: less than {MARGIN} apart"
     return "agrees" if claim == first else f"differs: {TERMS_SHOWN[first]}, not {TERMS_SHOWN[claim]}"
 
 
@@ -150,8 +163,10 @@ def loss_sentences(
         for term, name in LEFT_OUT.items()
         if found[term] > SMALL
     ]
-    end = f"but for {_joined(large)}" if large else "without exception"
-    return [*said, f"TV and Laplacian, 'small to zero' in the paper: {whose} weights of at most {SMALL} {end}."]
+    end = f"at most {SMALL} {f'but for {_joined(large)}' if large else 'without exception'}"
+    if len(large) == len(LEFT_OUT) * len(weights):
+        end = f"none of at most {SMALL}: {_joined(large)}"
+    return [*said, f"TV and Laplacian, 'small to zero' in the paper: {whose} weights, {end}."]
 
 
 def layer_sentence(genotypes: Mapping[str, Genotype], whose: str, low_light: str = "llie_lol") -> str:

@@ -1,7 +1,7 @@
 """The ledger: what each silent difference between paper and public code changes, in dB and SSIM, with intervals.
 
 A variant is a whole chain of its own (`variants`), judged on the same test pictures as the main run with the same
-seeds, so its effect is paired. Another split has other test pictures: then only the means can be told.
+seeds, so its effect is paired. Another split has other test pictures: then gains over the degraded ones are compared.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from typing import Any
 
 import pandas as pd
 
-from . import effects, manifest, markup, metrics, outcomes, paired, tables, variants
+from . import effects, manifest, markup, outcomes, paired, tables, variants
 from .effects import Effect
 
 NOTES = (
     "Effect: mean over scenes and seeds of the variant's score less that of the run it is compared with (the main run, "
     "unless another variant is named), on the same test pictures, with a 95 % interval by bootstrap over scenes and "
-    f"seeds. Better or worse is said from {effects.MIN_SCENES} scenes and {effects.MIN_SEEDS} seeds on, where PSNR's "
-    "interval leaves zero out and its p, adjusted for the number of variants, is below .05; else nothing is.",
+    "seeds; where the test pictures are others, of the gain over the degraded ones. Better or worse is said from "
+    f"{effects.MIN_SCENES} scenes and {effects.MIN_SEEDS} seeds on, where PSNR's interval leaves zero out and its p, "
+    "adjusted for the number of variants, is below .05 (SSIM may say otherwise); else nothing is.",
     "What did not run, VARIANTS=NAME runs.",
     "Time: of the chain from 01 to 04 (of recipes: of 04), as a multiple of those of what it is compared with; "
     "stages ran side by side, so roughly.",
@@ -84,12 +85,12 @@ def _cells(of: dict[str, Effect], p: float) -> dict[str, Any]:
 
 
 def _unpaired(runs: Sequence[dict[str, Any]], main: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of a variant with other test pictures: how much the restored ones gain over the degraded, here and there."""
-    gains = []
-    for of in (runs, main):
-        restored, degraded = (metrics.mean([run[key] for run in of])["psnr"] for key in ("restored", "degraded"))
-        gains.append(f"{restored:.2f} dB, {restored - degraded:+.2f} over the degraded")
-    return {"says": f"other test pictures, not paired: {gains[0]}; main run {gains[1]}"}
+    """Of a variant with other test pictures: what the restored ones gain over the degraded, less the main run's."""
+    gains = [paired.between(of, of, ("restored", "degraded")) for of in (runs, main)]
+    values = [value for metric in paired.HEADINGS for value in effects.difference(*(gain[metric] for gain in gains))]
+    told = [f"{gain['psnr'].mean:+.2f} dB" for gain in gains]
+    says = f"other test pictures, so of the gain over the degraded: {told[0]}; main run {told[1]}"
+    return dict(zip(paired.COLUMNS, values, strict=True)) | {"says": says}
 
 
 def _spread(main: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ DIGITS = {
 
 # Cells of words with a measured number; a float is one wherever its column is not of published ones.
 MEASURED = ("HBL", "degraded", "colour matrix", "restored", "effect (dB)", "effect (SSIM)", "rho")
+MEASURED += ("parameters", "steps", "kit", "reference side", "ratio", "measured")
 LONG = 60  # letters of a cell that wants room
 
 

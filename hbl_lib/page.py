@@ -10,9 +10,11 @@ import hashlib
 import html
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,7 +22,8 @@ from PIL import Image
 ASSETS = Path(__file__).parent / "assets"
 SHOWN_WIDTH = 720  # of a picture in a slider, at most
 CODE = """{% extends 'basic/index.html.j2' %}
-{% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}"""
+{% block input_group %}<details class="code"><summary>code: {{ cell.metadata.says }}</summary>
+{{ super() }}</details>{% endblock %}"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,17 @@ def _mathml(markdown: str) -> str:
     return re.sub(r"\$([^$\n]+)\$", inline, re.sub(r"\$\$(.+?)\$\$", block, markdown, flags=re.DOTALL))
 
 
+def _says(cell: Any) -> str:
+    """What a fold of code is called: the first of its lines that imports nothing, shortened; or parameters."""
+    if any("parameters" in tag for tag in cell.metadata.get("tags", [])):
+        return "parameters"
+    lines = [line.strip() for line in cell.source.splitlines()]
+    told = [
+        line for line in lines if line and not re.match(r"(from|import|runs.check_environment)\b|[#@]|[)\w]+,?$", line)
+    ]
+    return html.escape(textwrap.shorten(told[0], 72, placeholder=" ...") if told else "imports")
+
+
 def notebook(path: Path) -> tuple[str, str]:
     """The title of an executed notebook as text, and all below it as HTML.
 
@@ -59,6 +73,7 @@ def notebook(path: Path) -> tuple[str, str]:
     if first := re.match(r"# (.+)\n*", read.cells[0].source):
         title, read.cells[0].source = first.group(1), read.cells[0].source[first.end() :]
     for cell in read.cells:
+        cell.metadata["says"] = _says(cell)
         if cell.cell_type == "markdown":
             cell.source = _mathml(re.sub(r"^(#+) ", r"##\1 ", cell.source, flags=re.MULTILINE))
     exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True, exclude_anchor_links=True)

@@ -178,8 +178,11 @@ def searched_results(profile_folder: Path, tasks: Sequence[str]) -> Iterator[tup
     yield (
         "figure7a",
         paper_figures.loss_heat_map(published, measured, unresolved),
-        "Softmax of six loss weights by task, published and measured; the largest share is "
-        + "; ".join(f"{task}: {row.idxmax()}" for task, row in published.iterrows()),
+        "Softmax of six loss weights by task; the largest share is, "
+        + "; ".join(
+            f"{whose}, " + ", ".join(f"{task}: {row.idxmax()}" for task, row in frame.iterrows())
+            for whose, frame in (("published", published), ("measured", measured))
+        ),
     )
     yield (
         "figure7b",

@@ -6,27 +6,22 @@ NAME begins with the profile.
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from . import (
     claims,
     config,
+    dominance,
     effects,
-    figures,
-    ledger,
     manifest,
-    markup,
     metrics,
     outcomes,
     search_quality,
-    tables,
-    variants,
 )
-from .studies import BY_NAME
 
 FOLDER = config.ROOT / "results/reference"
 
@@ -68,13 +63,30 @@ def overview(root: Path = FOLDER) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["reference", "folder", "data"])
 
 
-def judged(root: Path = FOLDER) -> dict[str, pd.DataFrame]:
-    """The claims of each reference of enough seeds to resolve anything, by its name."""
-    return {
-        folder.parent.name: claims.table(folder.parent, [folder.name], seeds).frame
-        for folder, seeds in references(root)
-        if len(seeds) >= effects.MIN_SEEDS
-    }
+def judged(root: Path = FOLDER) -> list[tuple[str, pd.DataFrame]]:
+    """NAME and claims of the references that can resolve anything, each task and list of test pictures once.
+
+    These are searched here, with enough seeds; of several on the same pictures the one of most steps. A last one, of
+    two NAMEs and more, has the claims across tasks. Files are counted from `root`.
+    """
+    best: dict[tuple[str, tuple[str, ...]], tuple[int, Reference]] = {}
+    for reference in references(root):
+        run = outcomes.measured(*reference)[0]
+        key = (run["task"], tuple(image["clear_file"] for image in run["per_image"]))
+        if run["search"] == "here" and len(reference.seeds) >= effects.MIN_SEEDS:
+            best[key] = max(best.get(key, (0, reference)), (run["steps"], reference), key=lambda found: found[0])
+    kept = [reference for _, reference in best.values()]
+    found = []
+    for folder, seeds in kept:
+        frame = claims.table(folder.parent, [folder.name], seeds).frame
+        found.append((folder.parent.name, frame.assign(file=_from_root(frame["file"], folder.parent.name))))
+    across = dominance.between_tasks(kept, root)
+    return [*found, (", ".join(name for name, _ in found), across)] if len(across) else found
+
+
+def _from_root(paths: Iterable[Any], name: str) -> list[Any]:
+    """Files of NAME's tasks, counted from the folder of all references; empty cells stay so."""
+    return [" ".join(f"{name}/{path}" for path in of.split()) if isinstance(of, str) else of for of in paths]
 
 
 def signals(root: Path = FOLDER) -> pd.DataFrame:
@@ -83,34 +95,8 @@ def signals(root: Path = FOLDER) -> pd.DataFrame:
     for folder, seeds in references(root):
         table = search_quality.signal_table(folder, seeds)
         if len(table):
-            base = folder.parent.relative_to(root.parent)
-            table["file"] = [" ".join(f"{base}/{name}" for name in of.split()) for of in table["file"]]
+            base = folder.parent.relative_to(root.parent).as_posix()
+            table["file"] = _from_root(table["file"], base)
             table.insert(0, "reference", f"{folder.parent.name}/{folder.name}")
             found.append(table)
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
-
-
-def details(reference: Reference, base: str = "") -> list[tuple[str, markup.Html]]:
-    """Title and table of all that a reference has beside its scores, and the command: claims, ledger, recipes, ranks.
-
-    `base`: where results/reference is, as seen from the page.
-    """
-    folder, seeds = reference
-    base = f"{base}/{folder.parent.name}"
-    found: list[tuple[str, markup.Html]] = []
-    if any((folder / name).is_dir() for name in (outcomes.ARCHITECTURES, outcomes.LOSSES)) or len(seeds) > 1:
-        table = claims.table(folder.parent, [folder.name], seeds)
-        drawn = figures.show(*figures.effects(table.frame))
-        found.append(("Which claims hold", markup.Html(claims.show(table, base).text + drawn.text)))
-    for group in variants.GROUPS if (folder / variants.FOLDER).is_dir() else ():
-        table = ledger.table(folder, seeds, group)
-        if "key" in table.frame:  # of something that ran
-            found.append((ledger.TITLES[group], ledger.show(ledger.without_idle(table), base)))
-    ranked = search_quality.table(folder.parent, [folder.name], seeds)
-    if len(ranked.frame):
-        shown = markup.table_text(tables.shown_columns(ranked), "file", base, listed=False)
-        studied = [name for name in BY_NAME if (folder / manifest.STUDIES / name / manifest.NAME).is_file()]
-        drawn = [figures.show(*search_quality.plot(folder, name)).text for name in studied]
-        found.append((ranked.caption, markup.Html("".join([shown, *drawn]))))
-    ran_by = f"<p>Run by <code>{escape(outcomes.command(folder.parent, [folder.name], seeds))}</code></p>"
-    return [(title, markup.Html(ran_by + shown.text)) for title, shown in found]

@@ -16,6 +16,7 @@ from . import (
     effects,
     figures,
     files,
+    ledger,
     manifest,
     metrics,
     outcomes,
@@ -23,15 +24,15 @@ from . import (
     paper,
     publish,
     references,
+    references_page,
     speed,
     studies,
     tables,
 )
 from .degradations import MODELS
-from .errors import KitError
 from .manifest import ABLATIONS, STAGES, STUDIES
 from .markup import Html, linked, table_text
-from .search import MOVED, SATURATED
+from .search import MOVED
 
 SEARCHED = "08_searched_results"
 CLAIMS, LEDGER, RECIPE = "10_claims", "11_ledger", "13_recipe"
@@ -133,7 +134,8 @@ def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = 
         params, runs = outcomes.task_of(profile_folder / task), outcomes.measured(profile_folder / task, seeds)
         printed = paper.published_scores(params).get(params.published_row)
         row = {"task": params.title, "published": _scores(printed) if printed else ""}
-        row |= {label: _scores(metrics.mean([run[name] for run in runs])) for name, label in tables.ROWS.items()}
+        scores = {label: _scores(metrics.mean([run[name] for run in runs])) for name, label in tables.ROWS.items()}
+        row |= {"HBL": scores.pop("HBL")} | scores  # first, so that a phone shows it
         row |= _on_real_pictures(known, task, base) | {"measured on": tables.source(runs)}
         rows.append(row | {"file": outcomes.files_of(profile_folder / task, seeds, outcomes.EVALUATION)})
     return pd.DataFrame(rows)
@@ -172,9 +174,16 @@ def _ablated(folder: Path, ablation: str) -> bool:
     return finished and (folder / ablation / f"{ablation}.ipynb").is_file()
 
 
+def _executed(path: Path) -> tuple[str, str]:
+    """Title and HTML of a notebook that make ran; of one that only ran elsewhere, as in JupyterLab, a word."""
+    if path.is_file():
+        return page.notebook(path)
+    return path.stem, "<p>Not run by <code>make reproduce</code>, which alone keeps the notebook for this page.</p>"
+
+
 def _folded(id: str, path: Path, opened: bool) -> str:
     """A notebook under its title, which unfolds it."""
-    title, body = page.notebook(path)
+    title, body = _executed(path)
     head = f'<details class="stage" id="{id}"{" open" * opened}><summary><h3>{html.escape(title)}</h3></summary>'
     return f"{head}{body}</details>"
 
@@ -182,11 +191,6 @@ def _folded(id: str, path: Path, opened: bool) -> str:
 def task_section(folder: Path, seeds: Sequence[str], opened: bool) -> page.Section:
     """One task: notes, results, what ran, and its notebooks, unfolded or not."""
     executed = [(stage, folder / stage / f"{stage}.ipynb") for stage in STAGES]
-    missing = [stage for stage, path in executed if not path.is_file()]
-    if missing:
-        raise KitError(
-            f"{folder}: the executed notebook {missing[0]}.ipynb is missing. make reproduce runs them in order."
-        )
     executed += [(a, folder / a / f"{a}.ipynb") for a in ABLATIONS if _ablated(folder, a)]
     studied = folder / STUDIES / f"{STUDIES}.ipynb"
     executed += [(STUDIES, studied)] if studied.is_file() else []
@@ -208,11 +212,12 @@ def speed_html(results: Path) -> str:
     """What the benchmarks measured."""
     entries, path = speed.measured(results)
     own = path != speed.REFERENCE
-    where = linked([os.path.relpath(path, results / "PROFILE")], "bench.json")
+    base = os.path.relpath(path.parent, results / "PROFILE")
+    where = linked([path.name], "bench.json", base)
     where += " of these results" if own else ", committed with the kit"
     alt = "Time and memory of a search iteration against the crop's side, and of a supernet's gradient against the "
     alt += "number of candidates, for the published scheme (reference) and for the kit"
-    gains = speed.gains(entries)
+    sides, gains = speed.table(entries).rename(columns={"reference": "reference side"}), speed.gains(entries)
     told = (
         "<h3>What each change gains</h3><p>The kit's step as a share of the same with that one change taken back.</p>"
     )
@@ -223,31 +228,10 @@ def speed_html(results: Path) -> str:
         "process for each side; a plan's time stands against what the stage took. Measured on "
         f"{html.escape(speed.machines(entries))}; from {where}; <code>make bench</code> measures anew, "
         "<code>.venv/bin/python -m benchmarks --only 'frugal panorama gains training_gains slices'</code> the rest.</p>"
-        f"{table_text(speed.table(entries))}"
-        + (f"{told}{table_text(gains)}" if len(gains) else "")
-        + (figures.show(speed.scaling(entries), alt).text if any("x" in entry for entry in entries) else "")
+        f"{table_text(sides.assign(file=path.name), 'file', base, listed=False)}"
+        + (f"{told}{table_text(gains.assign(file=path.name), 'file', base, listed=False)}" if len(gains) else "")
+        + (figures.show(figures.scaling(entries), alt).text if any("x" in entry for entry in entries) else "")
     )
-
-
-def references_html(profile_folder: Path) -> str:
-    """The runs committed with the kit: their scores, and what each says of claims, variants, and searches."""
-    base = os.path.relpath(references.FOLDER.parent, profile_folder)
-    scores = references.overview().drop(columns="folder")
-    parts = [
-        "<p>Committed with the kit under results/reference, with metrics and manifests; the name begins with the "
-        "profile. Of the real pictures only small parts are at hand, so no number compares with a published one. Means "
-        f"over seeds and test pictures.</p>{table_text(scores, 'file', base, listed=False)}",
-        "<h3>How long the classifier had something to say</h3><p>Of the steps of a loss search in which its weights "
-        "move, the share in which the classifier called the restored picture clear (L_C below ln 2), the share with "
-        f"L_C below {SATURATED} (saturated), and that with a hypergradient below a thousandth of its first median "
-        "(faint); then the weights found, which began at 1. Means over seeds; empty where it was not recorded.</p>"
-        f"{table_text(references.signals(), 'file', base, listed=False, digits=2)}",
-    ]
-    for reference in references.references():
-        name = html.escape("/".join(reference.folder.parts[-2:]))
-        for title, shown in references.details(reference, f"{base}/reference"):
-            parts.append(f"<details><summary>{name}: {html.escape(title)}</summary>{shown.text}</details>")
-    return "".join(parts)
 
 
 def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> str:
@@ -260,11 +244,12 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
         sliders.append(page.slider(title, versions["degraded"], restored, versions["clear"]))
     known, base = references.judged(), os.path.relpath(references.FOLDER, profile_folder)
     own = claims.table(profile_folder, tasks, seeds).frame
-    verdicts = [claims.summary(frame, f"{base}/{name}").assign(runs=name) for name, frame in known.items()]
-    told = pd.concat([claims.summary(own, "").assign(runs="this run"), *verdicts])
+    verdicts = [claims.summary(frame, base).assign(runs=name) for name, frame in known]
+    told = pd.concat([*verdicts, claims.summary(own, "").assign(runs="this run")])
     counted = f"this run's: {claims.tally([own])}"
     if known:
-        counted = f"those of the reference runs on real pictures: {claims.tally(list(known.values()))}; {counted}"
+        frames = [frame for _, frame in known]
+        counted = f"those of the reference runs on real pictures: {claims.tally(frames)}; {counted}"
     headline = overview(profile_folder, tasks, seeds)
     basis = "; ".join(headline["measured on"].unique())
     return (
@@ -275,8 +260,8 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
         "those that train) and HBL do.</p>"
         f"{table_text(headline.drop(columns='measured on'), 'file', listed=False)}"
         '<h3 id="verdicts">Verdicts on the paper\'s claims</h3><p>What each claim was held against, by its verdict, '
-        "with the effect on PSNR in dB and its 95 % interval, for this run and for reference runs of at least "
-        f"{effects.MIN_SEEDS} seeds (by name, <code>real-lol97</code> being LOL at the profile <code>real</code>). "
+        f"with the effect on PSNR in dB and its 95 % interval: of reference runs of at least {effects.MIN_SEEDS} seeds "
+        "(by name, <code>real-lol97</code> being LOL at the profile <code>real</code>), then of this run. "
         f"{html.escape(WORDS)} "
         '<a href="#claims">Which claims hold</a> has SSIM, files, command and why, '
         '<a href="#reference">Reference runs</a> those of these.</p>'
@@ -293,10 +278,12 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
     """
     sections = [page.Section("top", "Results", first_screen(profile_folder, tasks, seeds), {})]
     sections += [task_section(profile_folder / task, seeds, opened=task == tasks[0]) for task in tasks]
+    parts = references_page.parts(profile_folder)
     for name, (place, heading) in SHARED.items():
-        title, body = page.notebook(profile_folder / f"{name}.ipynb")
-        sections.append(page.Section(place, heading, f"<h3>{html.escape(title)}</h3>{body}", {}))
-    sections.append(page.Section("reference", "Reference runs", references_html(profile_folder), {}))
+        title, body = _executed(profile_folder / f"{name}.ipynb")
+        measured = references_page.elsewhere(parts, ledger.TITLES.get(place, ""))
+        sections.append(page.Section(place, heading, f"{measured}<h3>{html.escape(title)}</h3>{body}", {}))
+    sections.append(page.Section("reference", "Reference runs", references_page.section(profile_folder, parts), {}))
     sections.append(page.Section("speed", "How fast", speed_html(profile_folder.parent), {}))
     path = profile_folder / "report.html"
     files.write_text(path, page.whole(profile_folder.name, sections))

@@ -24,11 +24,11 @@ LABELS = {
 }
 
 SEARCH = "02_loss_search"
+VARIANTS = ("classifier_plain", "no_warmup")
 SHARES = {  # of the steps in which beta moves
     "judged_clear_first": "judged clear (first fifth)",
     "judged_clear_last": "judged clear (last fifth)",
     "saturated_share": "saturated",
-    "faint_share": "faint",
 }
 
 
@@ -55,8 +55,8 @@ def _ranked(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def loss_searches(folder: Path, seeds: Sequence[str] = ("0",)) -> dict[str, Path]:
-    """Where the run, and its variant with the other classifier, searched a loss with every seed: {name: folder}."""
-    places = {"main run": folder, "classifier_plain": variants.folder_of(folder, "classifier_plain")}
+    """Where the run, and its variants that bear on its signal, searched a loss with every seed: {name: folder}."""
+    places = {"main run": folder} | {name: variants.folder_of(folder, name) for name in VARIANTS}
     found = {name: outcomes.if_run(place, seeds, SEARCH) for name, place in places.items()}
     return {name: places[name] for name, runs in found.items() if runs and all(run["search"] == "here" for run in runs)}
 
@@ -71,7 +71,7 @@ def signals(folder: Path) -> tuple[Figure, str]:
 def signal_table(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     """How long the classifier had something to say, and the weights found: a row a loss search, means over the seeds.
 
-    Judged clear, saturated and faint: as `search.loss_summary` says, where it was so when the search ran. Files are
+    Judged clear, clear from, saturated: as `search.loss_summary` says, where it was so when the search ran. Files are
     counted from results/PROFILE.
     """
     rows = []
@@ -79,6 +79,8 @@ def signal_table(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
         found = pd.DataFrame(outcomes.if_run(place, seeds, SEARCH))
         shares = {words: found[key].mean() for key, words in SHARES.items() if key in found}
         row = {"loss search": name, "seeds": ", ".join(seeds), "steps": found["upper_steps"].iloc[0], **shares}
+        if "clear_from" in found:
+            row["clear from step"] = ", ".join("never" if pd.isna(of) else f"{of:.0f}" for of in found["clear_from"])
         weights = 1 + pd.DataFrame(list(found["moved"])).mean()
         rows.append(row | {**weights, "file": outcomes.files_of(place, seeds, SEARCH, base=folder.parent)})
     return pd.DataFrame(rows)
@@ -95,10 +97,13 @@ def table(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> t
     rows = []
     for folder in (profile_folder / task for task in tasks):
         for name, replica in itertools.product(BY_NAME, outcomes.replicas(folder, seeds)):
-            for run in outcomes.if_run(replica, ["its own"], f"{STUDIES}/{name}"):
-                head = {"task": outcomes.name_of(outcomes.task_of(folder)), "seed": str(run["seed"])}
-                path = replica.relative_to(profile_folder) / STUDIES / name / "metrics.json"
-                rows += [head | row | {"steps": run["steps"], "file": str(path)} for row in _ranked(run)]
+            place = replica / STUDIES / name
+            if not (place / manifest.NAME).is_file():
+                continue
+            run = manifest.metrics(place)
+            head = {"task": outcomes.name_of(outcomes.task_of(folder)), "seed": str(run["seed"])}
+            path = str(place.relative_to(profile_folder) / "metrics.json")
+            rows += [head | row | {"steps": run["steps"], "file": path} for row in _ranked(run)]
     notes = (
         "Spearman's rho, signed so that 1 is full agreement on what is better, with a 95 % interval (Fisher's z, "
         "standard error by Bonett and Wright). Each setting is trained once, for `steps` steps, from the same initial "

@@ -1,4 +1,4 @@
-"""What the benchmarks measured, for the report: a table, scaling plots, and where they were measured."""
+"""What the benchmarks measured, for the report: tables, and where they were measured."""
 
 from __future__ import annotations
 
@@ -6,19 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from . import config, files
 from .errors import KitError
 
 REFERENCE = config.ROOT / "results/reference/bench/bench.json"
 KEYS = {"name", "ours", "reference", "ratio", "unit", "machine"}
-SCALING = {
-    "seconds of an iteration": ("scaling_size_seconds_", "side of the crop"),
-    "MB of an iteration": ("scaling_size_memory_mb_", "side of the crop"),
-    "seconds of a supernet": ("scaling_operations_seconds_", "number of candidates"),
-    "MB of a supernet": ("scaling_operations_memory_mb_", "number of candidates"),
-}
 
 
 def measured(results: Path) -> tuple[list[dict[str, Any]], Path]:
@@ -70,20 +63,6 @@ def gains(entries: list[dict[str, Any]]) -> pd.DataFrame:
 def _short(value: float | None) -> str:
     """Three digits; nothing for None."""
     return "" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
-def scaling(entries: list[dict[str, Any]]) -> Figure:
-    """Time and memory against the crop's side, and against the number of candidates, both sides."""
-    figure = Figure(figsize=(8.4, 6.4), layout="constrained")
-    for axis, (title, (prefix, label)) in zip(figure.subplots(2, 2).flat, SCALING.items(), strict=True):
-        points = sorted((e for e in entries if e["name"].startswith(prefix)), key=lambda e: e["x"])
-        for side, color, style in (("reference", "#d55e00", "o--"), ("ours", "#0072b2", "s-")):
-            named = "kit" if side == "ours" else side
-            axis.plot([e["x"] for e in points], [e[side] for e in points], style, color=color, label=named)
-        axis.set(title=title, xlabel=label, ylim=(0, None))
-        axis.grid(color="#dddddd")
-        axis.legend()
-    return figure
 
 
 def machines(entries: list[dict[str, Any]]) -> str:

@@ -81,5 +81,8 @@ def replica(name: str, seed_folder: str = "") -> str:
 
 
 def folder_of(folder: Path, name: str) -> Path:
-    """Where the variant's runs are; the main run's for no name."""
-    return folder / replica(name) if name else folder
+    """Where the variant of a run in `folder`, a task's or a further seed's, is; the run's own for no name."""
+    if not name:
+        return folder
+    seed = folder.name if folder.name.startswith("seed_") else ""
+    return (folder.parent if seed else folder) / replica(name, seed)

@@ -117,6 +117,15 @@ def test_every_measured_number_leads_to_its_file_and_every_entry_of_the_contents
         assert page.locator(f'[id="{entry.get_attribute("href")[1:]}"]').count() == 1
 
 
+def test_on_a_phone_the_measured_result_of_each_task_is_in_sight(visit):
+    page = visit(360)
+    cells = page.locator("section#top table").first.locator("tbody td:nth-child(3)")
+    assert page.locator("section#top table").first.locator("th").nth(2).inner_text() == "HBL" and cells.count() == 2
+    for cell in cells.all():
+        box = cell.bounding_box()
+        assert box["x"] + box["width"] <= 360
+
+
 def test_the_first_task_s_notebooks_are_open_and_a_link_unfolds_one_of_another(visit):
     page = visit()
     first, second = (page.locator(f'[id$="-{stage}"]') for stage in ("00_data", "04_retrain"))

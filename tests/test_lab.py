@@ -23,7 +23,7 @@ NAMES = ("02_loss_search", "09_report")
 def lab(chain, tmp_path_factory):
     """The address of a JupyterLab, and its folder: notebooks that work on a copy of a finished smoke run."""
     folder = tmp_path_factory.mktemp("lab")
-    shutil.copytree(chain[0], folder / "results/smoke")
+    shutil.copytree(chain[0], folder / "results/smoke", ignore=shutil.ignore_patterns("*.ipynb"))
     for name in NAMES:
         notebook = nbformat.read(ROOT / f"notebooks/{name}.ipynb", 4)
         cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))

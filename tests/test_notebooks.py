@@ -1,5 +1,6 @@
 """Every notebook runs on the smoke profile, alone and in the chain; the stages give the same files without Jupyter."""
 
+import itertools
 import json
 import os
 import re
@@ -62,6 +63,13 @@ def test_the_report_shows_every_result_beside_the_published_row_and_loads_nothin
     assert page.count("<script") == 1
     assert all('alt="' in tag and 'alt=""' not in tag for tag in re.findall(r"<img[^>]*>", page))
     assert "<math" in page and "$$" not in page
+
+
+def test_stages_that_ran_without_make_are_reported_too(chain, tmp_path):
+    shutil.copytree(chain[0], tmp_path / "smoke", ignore=shutil.ignore_patterns("*.ipynb", "derain"))
+    page = report.build(tmp_path / "smoke", ["llie_lol"]).read_text()
+    assert 'id="llie_lol-04_retrain"' in page and "Not run by <code>make reproduce</code>" in page
+    assert f"{files.read_json(chain[0] / 'llie_lol/05_evaluate/metrics.json')['restored']['psnr']:.2f} dB" in page
 
 
 def test_a_second_make_has_nothing_to_do(make, chain):
@@ -183,6 +191,13 @@ def test_notebooks_are_committed_thin_and_without_outputs(path):
     assert len(code) <= 15
     lengths = sorted(len("".join(cell["source"]).splitlines()) for cell in code)
     assert lengths[len(lengths) // 2] <= 10
+
+
+def test_each_notebook_names_the_next_in_the_order_of_the_readme():
+    order = re.findall(r"^\| `(\d\d_\w+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(order) == sorted(path.stem for path in NOTEBOOKS)
+    for name, following in itertools.pairwise(order):
+        assert f"**Next**: `{following}`" in (ROOT / f"notebooks/{name}.ipynb").read_text(), name
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hbl_lib import images
+
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = ("make test",)  # which runs this
 # What stands for a place or for hours of computing, and what is put there.
@@ -56,3 +58,14 @@ def test_a_command_of_the_readme_runs_as_it_stands(project, command):
     given = {"PYTHONPATH": str(project), "JUPYTER_PREFER_ENV_PATH": "1"}
     done = subprocess.run(["bash", "-c", words], cwd=project, capture_output=True, text=True, env=os.environ | given)
     assert done.returncode == 0, f"{words}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def test_the_python_of_the_readme_restores_a_picture(project):
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    export = [sys.executable, "-m", "hbl_lib", "export", "--run", "results/smoke/llie_lol", "--out", "bundle_of_python"]
+    given = os.environ | {"PYTHONPATH": str(project)}
+    shutil.copy(next((project / "pairs/low").iterdir()), project / "dark.png")
+    for words in (export, [sys.executable, "-c", block.replace('"bundle"', '"bundle_of_python"')]):
+        done = subprocess.run(words, cwd=project, capture_output=True, text=True, env=given)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert images.read(project / "restored.png").shape == images.read(project / "dark.png").shape

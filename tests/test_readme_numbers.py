@@ -7,6 +7,7 @@ from hbl_lib import (
     ablations,
     claims,
     effects,
+    findings,
     ledger,
     manifest,
     metrics,
@@ -18,6 +19,7 @@ from hbl_lib import (
     variants,
 )
 from hbl_lib.losses import TERMS, FoundLoss
+from hbl_lib.search import CLEAR_BELOW
 
 ROOT = Path(__file__).parent.parent
 KNOWN = {"/".join(known.folder.parts[-2:]): known for known in references.references()}
@@ -82,23 +84,26 @@ def test_every_ablation_in_the_readme_stands_in_a_committed_metrics_file():
         assert told[model] == list(map(scores, both))
 
 
-PICTURES = {"real-lol97": "LOL-v1", "real-uieb256": "UIEB"}
+PICTURES = {"real-lol97": "LOL-v1", "real-uieb256": "UIEB", "real-lol97, real-uieb256": "both"}
 
 
 def verdict_rows():
     """The rows of README's table: what came out of each claim on the runs whose searches ran here."""
     rows = []
-    for name, pictures in PICTURES.items():
-        for row in claims.summary(references.judged()[name]).to_dict("records"):
-            if row["verdict"] != effects.NOT_TESTABLE:
-                words = f"| {row['claim']} | {pictures} | {row['verdict']} | {row['against']} |"
-                rows.append(words.replace("\u00a0", " ").replace("\u2011", "-").replace(effects.OPEN, "open"))
+    for name, frame in references.judged():
+        for row in claims.summary(frame).to_dict("records"):
+            words = f"| {row['claim']} | {PICTURES[name]} | {row['verdict']} | {row['against']} |"
+            rows.append(words.replace("\u00a0", " ").replace("\u2011", "-").replace(effects.OPEN, "open"))
     return rows
 
 
 def test_what_we_found_are_the_verdicts_on_the_reference_runs():
     told = [line for line in section("## What we found").splitlines() if line.startswith("| ")]
     assert told[1:] == verdict_rows()
+    words = " ".join(section("## What we found").split())
+    for name in ("real-lol97/llie_lol", "real-uieb256/uie"):
+        folder, seeds = KNOWN[name]
+        assert f"`{outcomes.command(folder.parent, [folder.name], seeds)}`" in words
 
 
 def found_weights(replica):
@@ -128,6 +133,12 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
     by_psnr = [row["name"] for row in sorted(tried["losses"], key=lambda row: -row["psnr"])]
     places = [by_psnr.index(name) + 1 for name in ("found", "equal weights")]
     assert f"is {places[0]}th of {len(by_psnr)} by PSNR, equal weights {places[1]}th" in told
+    assert (
+        all(row["classifier_loss"] < CLEAR_BELOW for row in tried["losses"]) and "all of which it calls clear" in told
+    )
+    assert f"({len(by_psnr)} losses, nearly all drawn at random, 300 steps each" in told
+    assert manifest.metrics(folder / "12_search_quality/losses")["steps"] == 300
+    assert f"orders {len(tried['genotypes'])} genotypes" in told
     shared = [row["supernet_psnr"] for row in tried["genotypes"]]
     assert f"at {min(shared):.1f} to {max(shared):.1f} dB" in told
     signals = references.signals().set_index(["reference", "loss search"])
@@ -159,7 +170,7 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
         for term in matched.index.intersection(list(TERMS))
         for of in [[found_weights(place)[term] for place in outcomes.replicas(folder_uie, seeds_uie)]]
     )
-    leads = ", ".join(f"{claims.lead(found_weights(place), 'ssim'):+.3f}" for place in of_plain)
+    leads = ", ".join(f"{findings.lead(found_weights(place), 'ssim'):+.3f}" for place in of_plain)
     assert f"(lead {leads})" in told
     row = ledger.table(folder_uie, seeds_uie).frame.set_index("variant").loc["classifier_plain"]
     effect = interval(row["effect (dB)"], row["effect (dB) from"], row["effect (dB) to"], 2)
@@ -171,16 +182,19 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
     gains = [found["restored"]["psnr"] - other["restored"]["psnr"] for found, other in zip(ours, equal, strict=True)]
     assert f"by {min(gains):.2f} to {max(gains):.2f} dB in each of {len(seeds)} seeds" in told
     leading = [max(of, key=of.get) for of in (found_weights(place) for place in outcomes.replicas(folder, seeds))]
-    assert leading == ["color", "color", "l2"]
+    assert leading == ["color", "color", "l2"] and "colour in two seeds, l1 and l2 level in one" in told
     rows = claims.of_task(folder, seeds).dropna(subset=["published effect (dB)", "effect (dB) to"])
     assert (
         rows["published effect (dB)"] > rows["effect (dB) to"]
     ).all() and f"each of the {len(rows)} lies over the whole interval" in told
     dealt = manifest.metrics(folder / "00_data")["lists"]
-    assert dealt["train"] + dealt["search"] == 61  # of the paper's 690
+    assert f"trained on {dealt['train'] + dealt['search']} pictures" in told
+    assert dealt["test"] == 24 and manifest.metrics(folder_uie / "00_data")["lists"]["test"] == 15
     fusion = claims.of_task(*KNOWN["real-uieb256/uie"]).set_index("against").loc["Fusion"]
-    assert f"{fusion['effect (dB)']:+.2f}, published {fusion['published effect (dB)']:+.2f} (open)" in told
-    assert (signals.xs("main run", level=1).loc[["real-lol97/llie_lol", "real-uieb256/uie"], "faint"] == 0).all()
+    assert f"{fusion['effect (dB)']:+.2f}, published {fusion['published effect (dB)']:+.2f} (open, by SSIM)" in told
+    assert fusion["effect (dB) from"] > 0 > fusion["effect (SSIM) from"]
+    udcp = claims.of_task(*KNOWN["real-uieb256/uie"]).set_index("against").loc["UDCP"]
+    assert udcp["published effect (dB)"] > udcp["effect (dB) to"]
     members = (f"{outcomes.ARCHITECTURES}/{name}" for name in ("ours", "published"))
     uieb = (outcomes.measured(*KNOWN[name]) for name in ("real-uieb256/uie", "real-uieb256-published/uie"))
     sides = {"LOL": [outcomes.if_run(folder, seeds, member) for member in members], "UIEB": list(uieb)}
@@ -200,15 +214,47 @@ def test_what_we_found_of_recipes_stands_in_metrics_files():
 
     folder, seeds = KNOWN["quick-lol97-squeeze/llie_lol"]
     slow = mean(outcomes.measured(variants.folder_of(folder, "recipe_paper"), seeds), "restored")
-    matrix = mean(outcomes.measured(folder, seeds), "color_matrix")
-    assert f"is at {slow['psnr']:.2f} dB by then" in told and slow["psnr"] < matrix["psnr"]
+    assert f"is at {slow['psnr']:.2f} dB by then, SSIM {slow['ssim']:.3f}" in told
     assert f"by {costs('recipe_paper', -1)} in as many steps, and by {costs('recipe_fifth')} in a fifth of them" in told
-    rate = paired.between(
-        *(outcomes.measured(variants.folder_of(folder, name), seeds) for name in ("recipe_sgd", "recipe_paper"))
-    )["psnr"]
-    assert f"it gains {rate.mean:.2f} dB ({rate.low:+.2f} to {rate.high:+.2f})" in told
+    at = {name: outcomes.measured(variants.folder_of(folder, name), seeds) for name in rows.index.union(["published"])}
+    gain = paired.between(at["recipe_rate"], at["recipe_paper"])["psnr"]
+    assert f"it gains {gain.mean:.2f} dB ({gain.low:+.2f} to {gain.high:+.2f})" in told
+    low, high = -rows.loc["recipe_rate", "effect (dB) to"], -rows.loc["recipe_rate", "effect (dB) from"]
+    assert f"it is open, {-rows.loc['recipe_rate', 'effect (dB)']:+.2f} dB ({low:+.2f} to {high:+.2f})" in told
+    fifth = paired.between(at["recipe_fifth"], at["recipe_rate"])["ssim"]
+    assert f"too few: SSIM {interval(fifth.mean, fifth.low, fifth.high, 3)}" in told
     assert f"in place of Adam costs {costs('recipe_sgd', -1)}" in told
     assert f"for a quarter of the steps {costs('recipe_batch_4', -1)}" in told
     assert set(rows.loc[["recipe_paper", "recipe_sgd", "recipe_batch_4"], "says"]) == {"worse"}
     assert rows.loc["recipe_fifth", "says"] == "better"
-    assert set(rows.loc[["recipe_no_average", "recipe_half_crops"], "says"]) == {effects.OPEN}
+    assert set(rows.loc[["recipe_rate", "recipe_no_average", "recipe_half_crops"], "says"]) == {effects.OPEN}
+
+
+def test_what_we_found_of_the_ledger_stands_in_metrics_files():
+    told = " ".join(section("## What we found").split())
+    rows = ledger.table(*KNOWN["quick-lol97-squeeze/llie_lol"]).frame.set_index("variant")
+    assert (rows.loc[["split_1", "split_2"], "effect (dB) from"] < 0).all()
+    assert (rows.loc[["split_1", "split_2"], "effect (dB) to"] > 0).all()
+    rows = rows.dropna(subset=["p"])
+    rows = rows.drop("published")  # told with those at `real`
+    for name, words in (
+        ("subtraction", "in place of the division costs"),
+        ("rounds", "a second round of both searches"),
+    ):
+        mean, low, high = (-rows.loc[name, f"effect (dB){end}"] for end in ("", " to", " from"))
+        assert f"{words} {mean:.2f} dB ({low:+.2f} to {high:+.2f})" in told
+    assert set(rows.index[rows["says"] == "worse"]) == {"subtraction", "rounds"}
+    others = rows.loc[rows["says"] == effects.OPEN, "effect (dB)"]
+    assert len(others) == len(rows) - 2
+    assert (
+        f"The {len(others)} others that ran are open, their means from {others.min():+.2f} to {others.max():+.2f} dB"
+        in told
+    )
+
+
+def test_what_is_sure_at_any_budget_stands_in_the_published_files():
+    weights, genotypes = findings.published()
+    assert findings.dominant(weights["llie_mit"]) == "ssim" and findings.CLAIMED_TERM["llie_mit"] == "l1"
+    for task in ("llie_lol", "llie_mit"):
+        held = findings.layer_claims(genotypes, task)["held"]
+        assert len(held) == 56 and held.max() < 3

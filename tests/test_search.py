@@ -127,4 +127,19 @@ def test_the_summary_says_how_often_the_classifier_was_satisfied_and_how_much_si
     found = search.loss_summary(history, 10)
     assert (found["judged_clear_first"], found["judged_clear_last"]) == (0.5, 1.0)
     assert (found["saturated_share"], found["faint_share"], found["upper_steps"]) == (0.2, 0.2, 20)
+    assert found["clear_from"] == 10
     assert found["resolved"] and found["moved"]["l1"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("losses", "step"),
+    [
+        ([0.7] * 8 + [0.6] * 12, 17),  # 12 of the 13 from there on
+        ([0.7, 0.6] * 10, None),
+        ([0.7] * 18 + [0.6] * 2, None),  # less than a fifth is left
+    ],
+)
+def test_the_step_from_which_on_the_classifier_stays_satisfied(losses, step):
+    weights = dict.fromkeys(TERMS, 1.0)
+    history = [{"upper_loss": of, "hypergradient": 1.0, "weights": weights} for of in [9.0] * 10 + losses]
+    assert search.loss_summary(history, 10)["clear_from"] == step

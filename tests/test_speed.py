@@ -14,7 +14,9 @@ def test_the_results_own_measurements_come_first_and_names_are_no_markup(tmp_pat
     files.write_json(tmp_path / "bench/bench.json", [ENTRY])
     assert speed.measured(tmp_path)[1] == tmp_path / "bench/bench.json"
     page = report.speed_html(tmp_path)
-    for cell in ("restorer vs plain", "0.123", "2", "0.0617", "ratio at most 0.7", "yes"):
+    for number in ("0.123", "2", "0.0617"):
+        assert f'title="bench.json">{number}</a></td>' in page
+    for cell in ("restorer vs plain", "ratio at most 0.7", "yes"):
         assert f"<td>{cell}</td>" in page
     assert "a &lt;b&gt;machine" in page and "<img" not in page  # no plot of no points
 
