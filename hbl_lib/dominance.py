@@ -55,8 +55,8 @@ def between_tasks(of: Sequence[tuple[Path, Sequence[str]]], base: Path | None = 
     Files are counted from `base`, or from the folder above the tasks'.
     """
     rows = []
-    for pair in itertools.combinations(filter(_claimed, of), 2):
-        claimed = [_claimed(one) for one in pair]
+    told = [(one, claim) for one in of if (claim := _claimed(one))]
+    for pair, claimed in (zip(*two, strict=True) for two in itertools.combinations(told, 2)):
         if claimed[0] == claimed[1]:
             continue
         names = [outcomes.name_of(outcomes.task_of(folder)) for folder, _ in pair]
@@ -65,10 +65,10 @@ def between_tasks(of: Sequence[tuple[Path, Sequence[str]]], base: Path | None = 
         resolved = all(manifest.metrics(place)["resolved"] for side in places for place in side)
         seeds = min(map(len, leaders))
         verdict = _apart(*leaders) if resolved and seeds >= effects.MIN_SEEDS else effects.OPEN
-        told = [f"{name} {', '.join(map(' or '.join, side))}" for name, side in zip(names, leaders, strict=True)]
+        led = [f"{name} {', '.join(map(' or '.join, side))}" for name, side in zip(names, leaders, strict=True)]
         files = [outcomes.files_of(*one, SEARCH, "loss.yaml", base or one[0].parent) for one in pair]
         row = {"claim": DIFFERS, "task": " and ".join(names), "against": f"claimed {' and '.join(claimed)}"}
-        row |= {"verdict": verdict, "seeds": seeds, "why": f"leading by seed: {' against '.join(told)}"}
+        row |= {"verdict": verdict, "seeds": seeds, "why": f"leading by seed: {' against '.join(led)}"}
         rows.append(row | {"file": " ".join(files), "key": "weights"})
     return pd.DataFrame(rows)
 

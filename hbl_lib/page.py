@@ -1,6 +1,7 @@
 """The report's page: one HTML file that stands alone, its parts as HTML, and notebooks as parts of it.
 
-Style, script and frame are in `assets`. Nothing is loaded from elsewhere, and a policy within the page forbids it.
+Style, script and frame are in `assets`. Nothing is loaded from elsewhere, and a policy within the page forbids it. Text
+and formulas are shown in the reader's own fonts; what these lack, in one within the page.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from PIL import Image
 
 ASSETS = Path(__file__).parent / "assets"
 SHOWN_WIDTH = 720  # of a picture in a slider, at most
+ITALICS = range(0x1D434, 0x1D71C)  # mathematical italic letters, Latin and Greek
 CODE = """{% extends 'basic/index.html.j2' %}
 {% block input_group %}<details class="code"><summary>code: {{ cell.metadata.says }}</summary>
 {{ super() }}</details>{% endblock %}"""
@@ -41,7 +43,7 @@ def _mathml(markdown: str) -> str:
     from latex2mathml.converter import convert
 
     def block(match: re.Match[str]) -> str:
-        return convert(match.group(1).strip(), display="block")
+        return f'<span class="wide">{convert(match.group(1).strip(), display="block")}</span>'
 
     def inline(match: re.Match[str]) -> str:
         return convert(match.group(1), display="inline")
@@ -110,6 +112,24 @@ def slider(caption: str, degraded: np.ndarray, restored: np.ndarray, clear: np.n
     )
 
 
+def _font(text: str) -> str:
+    """The address of a font within the page, STIX as matplotlib has it, cut down to the characters of HTML `text`.
+
+    Formulas show single letters as mathematical italics, so these are in it.
+    """
+    import matplotlib
+    from fontTools.subset import Options, Subsetter
+    from fontTools.ttLib import TTFont
+
+    font = TTFont(Path(matplotlib.get_data_path()) / "fonts/ttf/STIXGeneral.ttf")
+    smaller = Subsetter(Options(layout_features=[], hinting=False, drop_tables=["FFTM"]))
+    smaller.populate(unicodes={*map(ord, html.unescape(text)), *ITALICS})
+    smaller.subset(font)
+    font.flavor, buffer = "woff", io.BytesIO()
+    font.save(buffer)
+    return f"data:font/woff;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
 def whole(profile: str, sections: Sequence[Section]) -> str:
     """The page: contents, and the sections one after the other."""
     from jinja2 import Template
@@ -125,5 +145,7 @@ def whole(profile: str, sections: Sequence[Section]) -> str:
     ]
     template = Template((ASSETS / "page.html.j2").read_text(), keep_trailing_newline=True, autoescape=True)
     body = "\n".join(f'<section id="{s.id}"><h2>{html.escape(s.title)}</h2>{s.body}</section>' for s in sections)
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    style = f'@font-face {{ font-family: enclosed; src: url("{_font(body)}"); }}\n{style}'
+    policy = "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
+    policy += f"script-src 'sha256-{digest}'"
     return template.render(profile=profile, contents=contents, body=body, style=style, script=script, policy=policy)

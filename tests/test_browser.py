@@ -1,9 +1,13 @@
 """The report in a real browser: nothing leaves the page, what should move moves, and everyone can use it."""
 
+import base64
+import html
+import io
 import re
 import shutil
 
 import pytest
+from fontTools.ttLib import TTFont
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
@@ -55,6 +59,18 @@ def test_a_script_that_is_not_the_kit_s_does_not_run(visit):
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran = 1\">')")
     page.wait_for_timeout(200)
     assert page.evaluate("window.ran") is None and any("Content Security Policy" in told for told in page.told)
+
+
+def test_formulas_show_where_the_reader_s_fonts_lack_their_letters(visit, chain):
+    text = (chain[0] / "report.html").read_text()
+    (font,) = re.findall(r'url\("data:font/woff;base64,([^"]+)"\)', text)
+    letters = TTFont(io.BytesIO(base64.b64decode(font))).getBestCmap()
+    formulas = [re.sub("<[^>]+>", "", formula) for formula in re.findall(r"<math.*?</math>", text, re.DOTALL)]
+    used = set(html.unescape("".join(formulas)))
+    assert {"\u2297", "\u03b1", "\u2112"} < used and not {of for of in used if ord(of) not in letters and of.strip()}
+    page = visit()
+    assert page.evaluate("document.fonts.load('16px enclosed', '\u2297').then(found => found[0].status)") == "loaded"
+    assert page.told == []
 
 
 def edges(page):

@@ -56,12 +56,10 @@ for (const table of document.querySelectorAll("table")) {
 
 // What scrolls sideways can be reached by the keyboard.
 const reachable = () => {
-  for (const box of document.querySelectorAll(".wide, .highlight, pre, math")) {
+  for (const box of document.querySelectorAll(".wide, .highlight, pre")) {
     const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
-    const named = scrolls && box.localName !== "math" ? { tabindex: 0, role: "group", "aria-label": "scrolls" } : {};
-    if (scrolls && box.localName === "math") named.tabindex = 0;
-    for (const name of ["tabindex", "role", "aria-label"])
-      if (name in named) box.setAttribute(name, named[name]);
+    for (const [name, value] of [["tabindex", 0], ["role", "group"], ["aria-label", "scrolls"]])
+      if (scrolls) box.setAttribute(name, value);
       else box.removeAttribute(name);
   }
 };
