@@ -234,26 +234,27 @@ def loss_summary(history: list[dict[str, Any]], warmup: int) -> dict[str, Any]:
     """How far each weight moved from 1, whether the search is resolved, and for how much of it the signal lasted.
 
     Judged clear: the upper-level loss is below ln 2; its share of the first fifth of the steps in which beta moves, and
-    of the last. Clear from: the first step, counted from the search's, from which on nine tenths of what is left are
-    so, if that is a fifth at least; else None. Saturated: that loss is below 1e-3 (a classifier with smoothed labels
-    hardly gives so little). Faint: the hypergradient is under a thousandth of its median over the first ten of these
-    steps.
+    of the last. Clear from: the first clear step from which on nine tenths of what is left are so, if that is a fifth
+    at least; else None. It is counted from the search's first step, from 0; in the warmup nothing is judged, so it is
+    `warmup` at the earliest. Saturated: that loss is below 1e-3 (a classifier with smoothed labels hardly gives so
+    little). Faint: the hypergradient is under a thousandth of its median over the first ten of these steps.
     """
     moved = {term: weight - 1.0 for term, weight in history[-1]["weights"].items()}
-    history = [record for record in history[warmup:] if "skipped" not in record]
+    steps = [step for step in range(warmup, len(history)) if "skipped" not in history[step]]
+    history = [history[step] for step in steps]
     if not history:
         raise KitError("no step of the upper level was finite: lower loss_search.rate (OVERRIDES) and search again")
     sizes = [record["hypergradient"] for record in history]
     early = sorted(sizes[:10])[len(sizes[:10]) // 2]
     clear, fifth = [record["upper_loss"] < CLEAR_BELOW for record in history], -(-len(history) // 5)
-    satisfied = (i for i in range(len(clear) - fifth + 1) if sum(clear[i:]) >= 0.9 * len(clear[i:]))
+    lasting = (i for i in range(len(clear) - fifth + 1) if clear[i] and sum(clear[i:]) >= 0.9 * len(clear[i:]))
     return {
         "upper_steps": len(history),
         "moved": moved,
         "resolved": max(map(abs, moved.values())) >= MOVED,
         "judged_clear_first": sum(clear[:fifth]) / fifth,
         "judged_clear_last": sum(clear[-fifth:]) / fifth,
-        "clear_from": next((warmup + i for i in satisfied), None),
+        "clear_from": next((steps[i] for i in lasting), None),
         "saturated_share": sum(r["upper_loss"] < SATURATED for r in history) / len(history),
         "faint_share": sum(size < early / 1000 for size in sizes) / len(history),
     }

@@ -76,10 +76,11 @@ def signal_table(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     """
     rows = []
     for name, place in loss_searches(folder, seeds).items():
-        found = pd.DataFrame(outcomes.if_run(place, seeds, SEARCH))
+        runs = outcomes.if_run(place, seeds, SEARCH)
+        found = pd.DataFrame(runs)
         shares = {words: found[key].mean() for key, words in SHARES.items() if key in found}
         row = {"loss search": name, "seeds": ", ".join(seeds), "steps": found["upper_steps"].iloc[0], **shares}
-        if "clear_from" in found:
+        if all("clear_from" in run for run in runs):
             row["clear from step"] = ", ".join("never" if pd.isna(of) else f"{of:.0f}" for of in found["clear_from"])
         weights = 1 + pd.DataFrame(list(found["moved"])).mean()
         rows.append(row | {**weights, "file": outcomes.files_of(place, seeds, SEARCH, base=folder.parent)})

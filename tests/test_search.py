@@ -134,7 +134,10 @@ def test_the_summary_says_how_often_the_classifier_was_satisfied_and_how_much_si
 @pytest.mark.parametrize(
     ("losses", "step"),
     [
-        ([0.7] * 8 + [0.6] * 12, 17),  # 12 of the 13 from there on
+        ([0.7] * 8 + [0.6] * 12, 18),
+        ([0.7] * 8 + [0.6] + [0.7] + [0.6] * 10, 18),  # 11 of the 12 from there on
+        ([0.7] * 8 + [None] + [0.6] * 11, 19),  # None: a step that was not taken
+        ([0.6] * 20, 10),
         ([0.7, 0.6] * 10, None),
         ([0.7] * 18 + [0.6] * 2, None),  # less than a fifth is left
     ],
@@ -142,4 +145,5 @@ def test_the_summary_says_how_often_the_classifier_was_satisfied_and_how_much_si
 def test_the_step_from_which_on_the_classifier_stays_satisfied(losses, step):
     weights = dict.fromkeys(TERMS, 1.0)
     history = [{"upper_loss": of, "hypergradient": 1.0, "weights": weights} for of in [9.0] * 10 + losses]
+    history = [record | ({} if record["upper_loss"] else {"skipped": "loss is nan"}) for record in history]
     assert search.loss_summary(history, 10)["clear_from"] == step
