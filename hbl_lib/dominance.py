@@ -12,9 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from . import effects, findings, manifest, outcomes
-from .findings import MARGIN
-from .losses import FoundLoss
+from . import effects, findings, outcomes
+from .findings import MARGIN, TERMS_SHOWN
 from .parameters import TaskParams
 
 DOMINANT = "The dominant loss is the paper's"
@@ -27,22 +26,19 @@ def of_task(folder: Path, seeds: Sequence[str], task: TaskParams) -> list[dict[s
     claimed = findings.CLAIMED_TERM.get(task.name)
     if claimed is None:
         return []
-    name = findings.TERMS_SHOWN[claimed]
+    name = TERMS_SHOWN[claimed]
     row: dict[str, Any] = {"claim": DOMINANT, "against": f"claimed {name}"}
-    folders = [replica / SEARCH for replica in outcomes.replicas(folder, seeds)]
-    summaries = [manifest.metrics(place) for place in folders]
-    if any(summary["search"] != "here" for summary in summaries):
+    searches = _searched(folder, seeds)
+    if not searches:
         return [row | {"verdict": effects.NOT_TESTABLE, "why": "the search was skipped"}]
-    found = [_found(place) for place in folders]
-    leads = [findings.lead(loss.weights, claimed) for loss in found]
-    row |= {"seeds": len(seeds), "file": outcomes.files_of(folder, seeds, SEARCH, "loss.yaml")}
-    row |= {"key": "weights", "why": f"its lead by seed: {', '.join(f'{lead:+.4f}' for lead in leads)}"}
-    if found[0].trunk != "vgg19":
-        row["why"] += f"; the VGG term stands on the features '{found[0].trunk}'"
-    few = len(seeds) < effects.MIN_SEEDS or not all(summary["resolved"] for summary in summaries)
-    if found[0].trunk != "vgg19" and claimed == "vgg":
+    leads = [findings.lead(weights(search), claimed) for search in searches]
+    row |= {"seeds": len(seeds), "file": outcomes.files_of(folder, seeds, SEARCH), "key": "moved"}
+    row |= {"why": f"its lead by seed: {', '.join(f'{lead:+.4f}' for lead in leads)}"}
+    if searches[0]["trunk"] != "vgg19":
+        row["why"] += f"; the VGG term stands on the features '{searches[0]['trunk']}'"
+    if not _testable(searches, claimed):
         verdict = effects.NOT_TESTABLE
-    elif few or not (min(leads) > MARGIN or max(leads) < -MARGIN):
+    elif not _enough(searches) or not (min(leads) > MARGIN or max(leads) < -MARGIN):
         verdict = effects.OPEN
     else:
         verdict = effects.REPLICATES if min(leads) > 0 else effects.DOES_NOT
@@ -55,33 +51,43 @@ def between_tasks(of: Sequence[tuple[Path, Sequence[str]]], base: Path | None = 
     Files are counted from `base`, or from the folder above the tasks'.
     """
     rows = []
-    told = [(one, claim) for one in of if (claim := _claimed(one))]
-    for pair, claimed in (zip(*two, strict=True) for two in itertools.combinations(told, 2)):
-        if claimed[0] == claimed[1]:
+    for (one, task), (other, other_task) in itertools.combinations([(run, outcomes.task_of(run[0])) for run in of], 2):
+        claimed = [findings.CLAIMED_TERM.get(each.name) for each in (task, other_task)]
+        sides = [_searched(*one), _searched(*other)]
+        if None in claimed or claimed[0] == claimed[1] or not all(sides):
             continue
-        names = [outcomes.name_of(outcomes.task_of(folder)) for folder, _ in pair]
-        places = [[replica / SEARCH for replica in outcomes.replicas(*one)] for one in pair]
-        leaders = [[findings.leading(_found(place).weights) for place in side] for side in places]
-        resolved = all(manifest.metrics(place)["resolved"] for side in places for place in side)
-        seeds = min(map(len, leaders))
-        verdict = _apart(*leaders) if resolved and seeds >= effects.MIN_SEEDS else effects.OPEN
+        names, terms = [outcomes.name_of(each) for each in (task, other_task)], [TERMS_SHOWN[term] for term in claimed]
+        leaders = [[findings.leading(weights(search)) for search in side] for side in sides]
+        if not all(map(_testable, sides, claimed)):
+            verdict = effects.NOT_TESTABLE
+        else:
+            verdict = _apart(*leaders) if all(map(_enough, sides)) else effects.OPEN
         led = [f"{name} {', '.join(map(' or '.join, side))}" for name, side in zip(names, leaders, strict=True)]
-        files = [outcomes.files_of(*one, SEARCH, "loss.yaml", base or one[0].parent) for one in pair]
-        row = {"claim": DIFFERS, "task": " and ".join(names), "against": f"claimed {' and '.join(claimed)}"}
-        row |= {"verdict": verdict, "seeds": seeds, "why": f"leading by seed: {' against '.join(led)}"}
-        rows.append(row | {"file": " ".join(files), "key": "weights"})
+        files = [outcomes.files_of(*run, SEARCH, base=base or one[0].parent) for run in (one, other)]
+        row = {"claim": DIFFERS, "task": " and ".join(names), "against": f"claimed {' and '.join(terms)}"}
+        row |= {"verdict": verdict, "seeds": min(map(len, sides)), "why": f"leading by seed: {' against '.join(led)}"}
+        rows.append(row | {"file": " ".join(files), "key": "moved"})
     return pd.DataFrame(rows)
 
 
-def _claimed(of: tuple[Path, Sequence[str]]) -> str | None:
-    """The dominant term that the paper claims of a task; None where there is none, or the search was skipped."""
-    if any(manifest.metrics(replica / SEARCH)["search"] != "here" for replica in outcomes.replicas(*of)):
-        return None
-    return findings.TERMS_SHOWN.get(findings.CLAIMED_TERM.get(outcomes.task_of(of[0]).name, ""))
+def weights(search: dict[str, Any]) -> dict[str, float]:
+    """The weights that a loss search found, from its metrics: each began at 1."""
+    return {term: 1 + moved for term, moved in search["moved"].items()}
 
 
-def _found(place: Path) -> FoundLoss:
-    return FoundLoss.read(manifest.require_as_written(place, "loss.yaml"))
+def _searched(folder: Path, seeds: Sequence[str]) -> list[dict[str, Any]]:
+    """The metrics of the task's loss searches, by seed; none where one was skipped."""
+    found = outcomes.if_run(folder, seeds, SEARCH)
+    return found if all(search["search"] == "here" for search in found) else []
+
+
+def _testable(searches: Sequence[dict[str, Any]], claimed: str) -> bool:
+    """Whether the claimed term is the paper's: over other features the VGG term is another one."""
+    return claimed != "vgg" or all(search["trunk"] == "vgg19" for search in searches)
+
+
+def _enough(searches: Sequence[dict[str, Any]]) -> bool:
+    return len(searches) >= effects.MIN_SEEDS and all(search["resolved"] for search in searches)
 
 
 def _apart(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> str:

@@ -84,7 +84,10 @@ def effect(differences: np.ndarray, draws: int = DRAWS) -> Effect:
 
 
 def difference(one: Effect, other: Effect) -> tuple[float, float, float]:
-    """`one` less `other`, of different pictures, with the 95 % interval that their own give (Zou and Donner 2008)."""
+    """`one` less `other`, with the 95 % interval that their own give (Zou and Donner 2008).
+
+    They are taken as independent; where pictures are in both, the interval is too wide.
+    """
     mean = one.mean - other.mean
     below = math.hypot(one.mean - one.low, other.high - other.mean)
     above = math.hypot(one.high - one.mean, other.mean - other.low)

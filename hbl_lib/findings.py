@@ -56,10 +56,10 @@ def leading(weights: Mapping[str, float]) -> list[str]:
     return [TERMS_SHOWN[term] for term, share in found.items() if share > max(found.values()) - MARGIN]
 
 
-def _agreement(claim: str | None, first: str, lead: float) -> str:
+def _agreement(claim: str | None, first: str, ahead: float) -> str:
     if claim is None:
         return "the paper does not show this task"
-    if lead < MARGIN:
+    if ahead < MARGIN:
         return f"undecided: less than {MARGIN} apart"
     return "agrees" if claim == first else f"differs: {TERMS_SHOWN[first]}, not {TERMS_SHOWN[claim]}"
 
@@ -70,9 +70,9 @@ def heat_map_claims(weights_by_task: Mapping[str, Mapping[str, float]]) -> pd.Da
     for task, weights in weights_by_task.items():
         found, claim = shares(weights), CLAIMED_TERM.get(task)
         first, second = sorted(found, key=found.__getitem__, reverse=True)[:2]
-        lead = found[first] - found[second]
-        row = {"claim": claim, "dominant": first, "share": found[first], "second": second, "lead": lead}
-        rows.append({"task": task, **row, "agreement": _agreement(claim, first, lead)})
+        ahead = lead(weights, first)
+        row = {"claim": claim, "dominant": first, "share": found[first], "second": second, "lead": ahead}
+        rows.append({"task": task, **row, "agreement": _agreement(claim, first, ahead)})
     return pd.DataFrame(rows)
 
 

@@ -45,8 +45,8 @@ def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> tables.T
     compared = {variant.against for variant in known.values()} - {""}
     runs = {name: outcomes.if_run(variants.folder_of(folder, name), seeds) for name in known.keys() | compared}
     effect: dict[str, dict[str, Effect]] = {}
-    for name, variant in known.items():
-        base = runs[variant.against] if variant.against else main
+    bases = {name: runs[variant.against] if variant.against else main for name, variant in known.items()}
+    for name, base in bases.items():
         if runs[name] and base and _pictures(runs[name]) == _pictures(base):
             effect[name] = paired.between(runs[name], base)
     ps = dict(zip(effect, effects.adjusted([of["psnr"].p for of in effect.values()]), strict=True))
@@ -58,8 +58,10 @@ def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> tables.T
         if name in effect:
             row |= _cells(effect[name], ps[name])
             row["time (ratio)"] = _seconds(folder, seeds, name, timed) / _seconds(folder, seeds, variant.against, timed)
-        elif runs[name] and main:
-            row |= _unpaired(runs[name], main)
+        elif runs[name] and bases[name]:
+            row |= _unpaired(runs[name], bases[name])
+        elif runs[name]:
+            row["says"] = f"not compared: VARIANTS={variant.against} runs the other side"
         elif task.name in variant.agree:
             row["says"] = "paper and code agree for this task"
         else:
@@ -84,12 +86,12 @@ def _cells(of: dict[str, Effect], p: float) -> dict[str, Any]:
     return paired.cells(of) | {"says": words[of["psnr"].direction(p)], "p": p}
 
 
-def _unpaired(runs: Sequence[dict[str, Any]], main: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of a variant with other test pictures: what the restored ones gain over the degraded, less the main run's."""
-    gains = [paired.between(of, of, ("restored", "degraded")) for of in (runs, main)]
+def _unpaired(runs: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of a variant with other test pictures: what the restored ones gain over the degraded, less the other side's."""
+    gains = [paired.between(of, of, ("restored", "degraded")) for of in (runs, base)]
     values = [value for metric in paired.HEADINGS for value in effects.difference(*(gain[metric] for gain in gains))]
     told = [f"{gain['psnr'].mean:+.2f} dB" for gain in gains]
-    says = f"other test pictures, so of the gain over the degraded: {told[0]}; main run {told[1]}"
+    says = f"other test pictures, so of the gain over the degraded: {told[0]} against {told[1]}"
     return dict(zip(paired.COLUMNS, values, strict=True)) | {"says": says}
 
 

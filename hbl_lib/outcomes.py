@@ -62,12 +62,13 @@ def name_of(task: TaskParams) -> str:
 
 
 def command(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str]) -> str:
-    """The call of make that ran what is there, or one like it, by what the runs recorded."""
+    """A call of make that gives what is there, by what the runs recorded; of what only some seeds have it is silent."""
     folder = profile_folder / tasks[0]
     run = measured(folder, seeds)[0]
 
     def any_task(*names: str) -> bool:
-        return any((profile_folder / task / name).is_dir() for task in tasks for name in names)
+        runs = [replicas(profile_folder / task, seeds) for task in tasks]
+        return any(all((place / name).is_dir() for place in places) for places in runs for name in names)
 
     ran = {place.name: None for task in tasks for place in sorted((profile_folder / task / variants.FOLDER).glob("*"))}
     told = {

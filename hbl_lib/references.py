@@ -66,8 +66,8 @@ def overview(root: Path = FOLDER) -> pd.DataFrame:
 def judged(root: Path = FOLDER) -> list[tuple[str, pd.DataFrame]]:
     """NAME and claims of the references that can resolve anything, each task and list of test pictures once.
 
-    These are searched here, with enough seeds; of several on the same pictures the one of most steps. A last one, of
-    two NAMEs and more, has the claims across tasks. Files are counted from `root`.
+    These are searched here, with enough seeds; of several on the same pictures the one of most steps. Behind them
+    stand the claims on two tasks, with the NAMEs of both. Files are counted from `root`.
     """
     best: dict[tuple[str, tuple[str, ...]], tuple[int, Reference]] = {}
     for reference in references(root):
@@ -80,8 +80,10 @@ def judged(root: Path = FOLDER) -> list[tuple[str, pd.DataFrame]]:
     for folder, seeds in kept:
         frame = claims.table(folder.parent, [folder.name], seeds).frame
         found.append((folder.parent.name, frame.assign(file=_from_root(frame["file"], folder.parent.name))))
-    across = dominance.between_tasks(kept, root)
-    return [*found, (", ".join(name for name, _ in found), across)] if len(across) else found
+    for _, row in dominance.between_tasks(kept, root).iterrows():
+        names = dict.fromkeys(path.split("/")[0] for path in row["file"].split())
+        found.append((", ".join(names), row.to_frame().T))
+    return found
 
 
 def _from_root(paths: Iterable[Any], name: str) -> list[Any]:

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from . import claims, figures, ledger, manifest, markup, outcomes, references, search_quality, tables, variants
+from . import claims, figures, ledger, manifest, outcomes, references, search_quality, tables, variants
 from .markup import table_text
 from .references import Reference
 from .search import SATURATED
@@ -16,53 +16,59 @@ from .studies import BY_NAME
 
 
 class Part(NamedTuple):
-    """What a reference run says of one thing, folded: the id on the page, the run's name, the title, and the HTML."""
+    """What a reference run says of one thing, folded: the page's section on the same, the run's name, and HTML."""
 
-    id: str
+    kind: str
     name: str
     title: str
     body: str
 
+    @property
+    def id(self) -> str:
+        """Its place on the page."""
+        return f"{self.kind}-of-{self.name.replace('/', '-')}"
 
-def details(reference: Reference, base: str = "") -> list[tuple[str, markup.Html]]:
-    """Title and table of all that a reference has beside its scores, and the command: claims, ledger, recipes, ranks.
+
+def details(reference: Reference, base: str = "") -> list[Part]:
+    """Tables of all that a reference has beside its scores, with commands: claims, ledger, recipes, ranks.
 
     `base`: where results/reference is, as seen from the page.
     """
     folder, seeds = reference
     base = f"{base}/{folder.parent.name}"
-    found: list[tuple[str, markup.Html]] = []
+    found: list[Part] = []
+
+    def add(kind: str, title: str, body: str, of: Sequence[str] = seeds) -> None:
+        command = escape(outcomes.command(folder.parent, [folder.name], of))
+        told = f"<p>The same comes from <code>{command}</code></p>"
+        found.append(Part(kind, "/".join(folder.parts[-2:]), title, told + body))
+
     if any((folder / name).is_dir() for name in (outcomes.ARCHITECTURES, outcomes.LOSSES)) or len(seeds) > 1:
         table = claims.table(folder.parent, [folder.name], seeds)
         drawn = figures.show(*figures.effects(table.frame))
-        found.append(("Which claims hold", markup.Html(claims.show(table, base).text + drawn.text)))
+        add("claims", "Which claims hold", claims.show(table, base).text + drawn.text)
     for group in variants.GROUPS if (folder / variants.FOLDER).is_dir() else ():
         table = ledger.table(folder, seeds, group)
         if "key" in table.frame:  # of something that ran
-            found.append((ledger.TITLES[group], ledger.show(ledger.without_idle(table), base)))
+            add(group, ledger.TITLES[group], ledger.show(ledger.without_idle(table), base).text)
     ranked = search_quality.table(folder.parent, [folder.name], seeds)
     if len(ranked.frame):
-        shown = markup.table_text(tables.shown_columns(ranked), "file", base, listed=False)
+        shown = table_text(tables.shown_columns(ranked), "file", base, listed=False)
         studied = [name for name in BY_NAME if (folder / manifest.STUDIES / name / manifest.NAME).is_file()]
         drawn = [figures.show(*search_quality.plot(folder, name)).text for name in studied]
-        found.append((ranked.caption, markup.Html("".join([shown, *drawn]))))
-    ran_by = f"<p>Run by <code>{escape(outcomes.command(folder.parent, [folder.name], seeds))}</code></p>"
-    return [(title, markup.Html(ran_by + shown.text)) for title, shown in found]
+        add("search", ranked.caption, "".join([shown, *drawn]), list(dict.fromkeys(ranked.frame["seed"])))
+    return found
 
 
 def parts(profile_folder: Path) -> list[Part]:
     """What the runs committed with the kit say of claims, variants and searches."""
-    base, found = os.path.relpath(references.FOLDER, profile_folder), []
-    for reference in references.references():
-        name = "/".join(reference.folder.parts[-2:])
-        for title, shown in details(reference, base):
-            found.append(Part(f"reference-{len(found)}", name, title, shown.text))
-    return found
+    base = os.path.relpath(references.FOLDER, profile_folder)
+    return [part for reference in references.references() for part in details(reference, base)]
 
 
-def elsewhere(of: Sequence[Part], title: str) -> str:
-    """Where on the page reference runs have a table of that title."""
-    links = [f'<a href="#{part.id}">{escape(part.name)}</a>' for part in of if part.title == title]
+def elsewhere(of: Sequence[Part], kind: str) -> str:
+    """Where on the page reference runs have a table of that kind."""
+    links = [f'<a href="#{part.id}">{escape(part.name)}</a>' for part in of if part.kind == kind]
     return f"<p>Of reference runs on real pictures: {', '.join(links)}.</p>" if links else ""
 
 

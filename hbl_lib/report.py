@@ -16,7 +16,6 @@ from . import (
     effects,
     figures,
     files,
-    ledger,
     manifest,
     metrics,
     outcomes,
@@ -43,7 +42,7 @@ WORDS = (
 SHARED = {  # notebooks over all tasks: id and title of their sections
     SEARCHED: ("searched", "Searched losses and architectures (Figures 7, 8)"),
     CLAIMS: ("claims", "Which claims hold"),
-    LEDGER: ("ledger", "Paper against code"),
+    LEDGER: ("ledger", "Paper against public code"),
     RECIPE: ("recipe", "Recipes of retraining"),
 }
 
@@ -281,7 +280,7 @@ def build(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = ("0
     parts = references_page.parts(profile_folder)
     for name, (place, heading) in SHARED.items():
         title, body = _executed(profile_folder / f"{name}.ipynb")
-        measured = references_page.elsewhere(parts, ledger.TITLES.get(place, ""))
+        measured = references_page.elsewhere(parts, place)
         sections.append(page.Section(place, heading, f"{measured}<h3>{html.escape(title)}</h3>{body}", {}))
     sections.append(page.Section("reference", "Reference runs", references_page.section(profile_folder, parts), {}))
     sections.append(page.Section("speed", "How fast", speed_html(profile_folder.parent), {}))

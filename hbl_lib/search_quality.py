@@ -72,7 +72,7 @@ def signal_table(folder: Path, seeds: Sequence[str] = ("0",)) -> pd.DataFrame:
     """How long the classifier had something to say, and the weights found: a row a loss search, means over the seeds.
 
     Judged clear, clear from, saturated: as `search.loss_summary` says, where it was so when the search ran. Files are
-    counted from results/PROFILE.
+    counted from the folder above `folder`.
     """
     rows = []
     for name, place in loss_searches(folder, seeds).items():

@@ -81,7 +81,11 @@ def replica(name: str, seed_folder: str = "") -> str:
 
 
 def folder_of(folder: Path, name: str) -> Path:
-    """Where the variant of a run in `folder`, a task's or a further seed's, is; the run's own for no name."""
+    """Where the variant of a run in `folder`, a task's or a further seed's, is; the run's own for no name.
+
+    >>> folder_of(Path("quick/uie/seed_1"), "rounds").as_posix()
+    'quick/uie/variants/rounds/seed_1'
+    """
     if not name:
         return folder
     seed = folder.name if folder.name.startswith("seed_") else ""

@@ -66,7 +66,8 @@ def loss(replica, weights, search="here", trunk="vgg19"):
     files.write_yaml(
         stage / "loss.yaml", {"weights": dict.fromkeys(TERMS, 1.0) | weights, "trunk": trunk, "layers": [0, 5, 10, 19]}
     )
-    files.write_json(stage / "metrics.json", {"search": search, "trunk": trunk, "resolved": True})
+    moved = {term: weight - 1 for term, weight in (dict.fromkeys(TERMS, 1.0) | weights).items()}
+    files.write_json(stage / "metrics.json", {"search": search, "trunk": trunk, "resolved": True, "moved": moved})
     write_manifest(stage, outputs={n: files.sha256(stage / n) for n in ("loss.yaml", "metrics.json")})
 
 
@@ -163,6 +164,22 @@ def test_dominant_losses_differ_where_no_leading_term_is_common(tmp_path, low_li
     assert list(table["task"]) == ["LOL and UIE", "UIE and MIT"]  # of LOL and MIT the paper claims the same term
     assert set(table["verdict"]) == {expected}
     assert all((tmp_path / path).is_file() for path in table.loc[0, "file"].split())
+
+
+def test_over_other_features_a_claimed_vgg_term_is_not_testable_between_tasks_either(tmp_path):
+    for task, trunk in (("llie_lol", "vgg19"), ("sihr", "untrained")):
+        for seed, replica in enumerate(outcomes.replicas(tmp_path / task, SEEDS)):
+            evaluated(replica, task, seed)
+            loss(replica, {"l1" if task == "llie_lol" else "vgg": 2.0}, trunk=trunk)
+    table = dominance.between_tasks([(tmp_path / task, SEEDS) for task in ("llie_lol", "sihr")])
+    assert list(table["verdict"]) == [effects.NOT_TESTABLE]
+
+
+def test_the_tally_counts_what_the_paper_compares_and_each_method_as_one(folder):
+    """3-C and l1 replicate, 1-C does not, equal weights are open; 7 did not run, 7 methods' weights are not here."""
+    counted = claims.of_task(folder, SEEDS)
+    assert claims.tally([counted]) == "2 replicate, 1 do not, 1 are not resolved, 14 can't be tested here"
+    assert claims.tally([counted, counted]).startswith("4 replicate, 2 do not, 2 are")
 
 
 def test_the_readers_table_has_effects_with_their_intervals(folder):

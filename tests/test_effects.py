@@ -57,6 +57,11 @@ def test_half_a_decibel_is_found_where_seeds_differ_by_a_tenth():
     assert trials(0.1, 0.5, 0.3, gain=0.5) > 0.7
 
 
+def test_the_interval_of_a_difference_joins_those_of_both():
+    one, other = (effects.Effect(*of, 0.5, 3, 10, 3) for of in ((3.0, 1.0, 4.0), (1.0, 0.5, 3.0)))
+    assert effects.difference(one, other) == (2.0, 2 - 8**0.5, 2 + 1.25**0.5)
+
+
 def test_versions_of_one_scene_are_no_samples_of_their_own():
     images = [{"group": scene} for scene in ("a", "a", "a", "b")]
     once = effects.by_scene(images, [1.0, 2.0, 3.0, 5.0])

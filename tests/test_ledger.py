@@ -95,12 +95,18 @@ def test_each_effect_is_paired_with_what_the_variant_is_compared_with(told):
     assert told.loc["subtraction", "file"].split()[1].endswith("variants/subtraction/seed_1/05_evaluate/metrics.json")
 
 
-def test_another_split_is_told_but_not_compared_and_what_did_not_run_says_so(told):
-    assert told.loc["split_1", "says"].endswith("of the gain over the degraded: +11.00 dB; main run +12.00 dB")
+def test_another_split_is_compared_by_what_it_gains_and_what_did_not_run_says_so(told):
+    assert told.loc["split_1", "says"].endswith("of the gain over the degraded: +11.00 dB against +12.00 dB")
     assert told.loc["split_1", "effect (dB)"] == pytest.approx(-1.0) and told.isna().loc["split_1", "p"]
     assert told.loc["split_1", "effect (dB) from"] < -1 < told.loc["split_1", "effect (dB) to"]
     assert told.loc["rounds", "says"] == "not run: VARIANTS=rounds runs it"
     assert "standard deviation over 3 seeds: 0.00 dB" in told.loc["SEEDS", "says"]
+
+
+def test_a_variant_without_its_other_side_is_not_compared(folder):  # noqa: F811
+    run_variant(folder, "vgg_layers", 0.2)
+    row = ledger.table(folder, SEEDS).frame.set_index("variant").loc["vgg_layers"]
+    assert row["says"] == "not compared: VARIANTS=published runs the other side" and "effect (dB)" not in row
 
 
 def test_recipes_stand_in_a_table_of_their_own_with_the_time_of_retraining_alone(folder):  # noqa: F811

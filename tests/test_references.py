@@ -26,8 +26,8 @@ def test_a_reference_of_three_seeds_is_told_with_its_claims(folder, tmp_path):  
     shutil.copytree(folder, root / "real-mine/llie_lol")
     (found,) = references.references(root)
     assert found == (root / "real-mine/llie_lol", list(SEEDS))
-    told = dict(references_page.details(found))
-    assert "replicates" in told["Which claims hold"].text.replace("\u00a0", " ")
+    told = {part.kind: part.body for part in references_page.details(found)}
+    assert "replicates" in told["claims"].replace("\u00a0", " ")
     scores = [run["restored"]["psnr"] for run in outcomes.measured(folder, SEEDS)]
     row = references.overview(root).iloc[0]
     assert row["restored"].startswith(f"{sum(scores) / 3:.2f} dB") and row["seeds"] == "0, 1, 2"

@@ -127,7 +127,7 @@ def test_the_summary_says_how_often_the_classifier_was_satisfied_and_how_much_si
     found = search.loss_summary(history, 10)
     assert (found["judged_clear_first"], found["judged_clear_last"]) == (0.5, 1.0)
     assert (found["saturated_share"], found["faint_share"], found["upper_steps"]) == (0.2, 0.2, 20)
-    assert found["clear_from"] == 10
+    assert found["clear_from"] == 11
     assert found["resolved"] and found["moved"]["l1"] == 0.25
 
 
