@@ -19,7 +19,7 @@ from hbl_lib import (
     variants,
 )
 from hbl_lib.losses import TERMS, FoundLoss
-from hbl_lib.search import CLEAR_BELOW
+from hbl_lib.search import CLEAR_BELOW, MOVED
 
 ROOT = Path(__file__).parent.parent
 KNOWN = {"/".join(known.folder.parts[-2:]): known for known in references.references()}
@@ -84,6 +84,7 @@ def test_every_ablation_in_the_readme_stands_in_a_committed_metrics_file():
         assert told[model] == list(map(scores, both))
 
 
+SEEDS = ["0", "1", "2"]
 PICTURES = {"real-lol97": "LOL-v1", "real-uieb256": "UIEB", "real-lol97, real-uieb256": "both"}
 
 
@@ -110,6 +111,11 @@ def found_weights(replica):
     return FoundLoss.read(replica / "02_loss_search/loss.yaml").weights
 
 
+def leading(folder, seeds):
+    """The leading terms of each seed's found loss."""
+    return [findings.leading(found_weights(place)) for place in outcomes.replicas(folder, seeds)]
+
+
 def interval(mean, low, high, digits):
     return f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
 
@@ -123,7 +129,8 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
         ((judge, "PSNR (dB)"), "lower PSNR (rho"),
         ((judge, "SSIM"), "lower SSIM ("),
         ((judge, "LPIPS (squeeze)"), "with LPIPS it is open ("),
-        ((supernet, "PSNR (dB)"), "is open too: rho"),
+        ((supernet, "PSNR (dB)"), "does is open: rho"),
+        (("PSNR under shared weights (dB)", "PSNR (dB)"), "by its loss,"),
     ):
         row = ranks.loc[pair]
         assert f"{words} {interval(row['rho'], row['rho from'], row['rho to'], 2)}".replace("( ", "(") in told
@@ -140,49 +147,53 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
     assert manifest.metrics(folder / "12_search_quality/losses")["steps"] == 300
     assert f"orders {len(tried['genotypes'])} genotypes" in told
     shared = [row["supernet_psnr"] for row in tried["genotypes"]]
-    assert f"at {min(shared):.1f} to {max(shared):.1f} dB" in told
+    assert f"by its PSNR, {min(shared):.1f} to {max(shared):.1f} dB" in told
     signals = references.signals().set_index(["reference", "loss search"])
-    shares = [
-        [
-            f"{signals.loc[(name, 'main run'), f'judged clear ({part} fifth)']:.0%}".replace("%", " %")
-            for part in ("first", "last")
+    bare = signals.loc[("quick-lol97-squeeze/llie_lol", "no_warmup")]
+    assert f"for good from step {bare['clear from step']} of {bare['steps']} on, by seed" in told
+    judged_from = [
+        manifest.metrics(place / "02_loss_search")["clear_from"]
+        for reference in (KNOWN["real-lol97/llie_lol"], KNOWN["real-uieb256/uie"])
+        for place in outcomes.replicas(*reference)
+    ]
+    warmup = manifest.read(folder / "02_loss_search" / manifest.NAME)["parameters"]["loss_search"]["warmup"]
+    assert judged_from == [warmup] * 3 + [None] * 3 and f"in which it judges, the {warmup}th" in told
+    pairs, changed = {}, {}
+    for known in ("quick-lol97-squeeze/llie_lol", "real-uieb256/uie"):
+        plain, matched = (signals.loc[(known, name)] for name in ("classifier_plain", "main run"))
+        first = (f"{of['judged clear (first fifth)']:.0%}".replace("%", " %") for of in (plain, matched))
+        pairs[known] = " for ".join(first)
+        sides = [
+            [found_weights(place) for place in outcomes.replicas(variants.folder_of(KNOWN[known].folder, name), SEEDS)]
+            for name in ("classifier_plain", "")
         ]
-        for name in ("real-lol97/llie_lol", "quick-lol97-squeeze/llie_lol", "real-uieb256/uie")
-    ]
-    (lol_first, lol_last), (quick_first, quick_last), (uie_first, uie_last) = shares
-    assert f"clear in {lol_first} of the first fifth of the loss search's steps and {lol_last} of the last" in told
-    assert f"at `quick`, in {quick_first} and {quick_last}), on UIEB in {uie_first} and {uie_last}." in told
-    warmups = [
-        manifest.read(KNOWN[f"{name}/llie_lol"].folder / "02_loss_search" / manifest.NAME)["parameters"]["loss_search"]
-        for name in ("real-lol97", "quick-lol97-squeeze")
-    ]
-    assert "after {} steps of warmup".format(warmups[0]["warmup"]) in told
-    assert "(after {}, at `quick`".format(warmups[1]["warmup"]) in told
-    matched, plain = (signals.loc[("real-uieb256/uie", name)] for name in ("main run", "classifier_plain"))
-    first, last = (f"{plain[f'judged clear ({part} fifth)']:.0%}".replace("%", " %") for part in ("first", "last"))
-    assert f"more often on UIEB ({first} and {last})" in told
+        changed[known] = {}
+        for term in TERMS:
+            other, own = ([weights[term] for weights in side] for side in sides)
+            if min(other) > max(own) or max(other) < min(own):
+                changed[known][term] = f"{statistics.mean(other):.2f} for {statistics.mean(own):.2f}"
+    of_lol, of_uie = changed.values()
+    assert "LOL at `quick` {}, UIEB {})".format(*pairs.values()) in told
+    assert f"LOL more colour ({of_lol['color']}), less TV and Laplacian; on UIEB no weight is apart" in told
+    assert set(of_lol) == {"color", "tv", "laplacian"} and not of_uie
     folder_uie, seeds_uie = KNOWN["real-uieb256/uie"]
     of_plain = outcomes.replicas(variants.folder_of(folder_uie, "classifier_plain"), seeds_uie)
-    vgg = sorted(found_weights(place)["vgg"] for place in outcomes.replicas(folder_uie, seeds_uie))
-    assert f"(VGG {plain['vgg']:.2f} for {matched['vgg']:.2f}, where seeds range from {vgg[0]:.2f} to" in told
-    assert f"to {vgg[-1]:.2f})" in told and all(
-        abs(plain[term] - matched[term]) < max(of) - min(of)
-        for term in matched.index.intersection(list(TERMS))
-        for of in [[found_weights(place)[term] for place in outcomes.replicas(folder_uie, seeds_uie)]]
-    )
     leads = ", ".join(f"{findings.lead(found_weights(place), 'ssim'):+.3f}" for place in of_plain)
-    assert f"(lead {leads})" in told
-    row = ledger.table(folder_uie, seeds_uie).frame.set_index("variant").loc["classifier_plain"]
-    effect = interval(row["effect (dB)"], row["effect (dB) from"], row["effect (dB) to"], 2)
-    assert f"not told apart: {effect.replace(' (', ' dB (')}" in told and row["says"] == effects.OPEN
+    assert f"(SSIM's lead {leads})" in told
+    for name, known in (("LOL", "quick-lol97-squeeze/llie_lol"), ("UIEB", "real-uieb256/uie")):
+        row = ledger.table(*KNOWN[known]).frame.set_index("variant").loc["classifier_plain"]
+        effect = interval(row["effect (dB)"], row["effect (dB) from"], row["effect (dB) to"], 2)
+        assert f"{name} {effect.replace(' (', ' dB (')}" in told and row["says"] == effects.OPEN
     ours, equal = (
         outcomes.if_run(folder, seeds, place)
         for place in ("07_architecture_ablation/ours", "06_loss_ablation/ours_default")
     )
     gains = [found["restored"]["psnr"] - other["restored"]["psnr"] for found, other in zip(ours, equal, strict=True)]
     assert f"by {min(gains):.2f} to {max(gains):.2f} dB in each of {len(seeds)} seeds" in told
-    leading = [max(of, key=of.get) for of in (found_weights(place) for place in outcomes.replicas(folder, seeds))]
-    assert leading == ["color", "color", "l2"] and "colour in two seeds, l1 and l2 level in one" in told
+    assert leading(folder, seeds) == [["colour"], ["colour"], ["l1", "l2"]]
+    assert "colour in two seeds, l1 and l2 level in one" in told
+    bare = leading(variants.folder_of(KNOWN["quick-lol97-squeeze/llie_lol"].folder, "no_warmup"), seeds)
+    assert all("l1" in of for of in bare) and [len(of) for of in bare].count(1) == 1
     rows = claims.of_task(folder, seeds).dropna(subset=["published effect (dB)", "effect (dB) to"])
     assert (
         rows["published effect (dB)"] > rows["effect (dB) to"]
@@ -214,17 +225,17 @@ def test_what_we_found_of_recipes_stands_in_metrics_files():
 
     folder, seeds = KNOWN["quick-lol97-squeeze/llie_lol"]
     slow = mean(outcomes.measured(variants.folder_of(folder, "recipe_paper"), seeds), "restored")
-    assert f"is at {slow['psnr']:.2f} dB by then, SSIM {slow['ssim']:.3f}" in told
-    assert f"by {costs('recipe_paper', -1)} in as many steps, and by {costs('recipe_fifth')} in a fifth of them" in told
+    assert f"is at {slow['psnr']:.2f} dB by then" in told
+    assert f"by {costs('recipe_paper', -1)}, and by {costs('recipe_fifth')} in a fifth of the steps" in told
     at = {name: outcomes.measured(variants.folder_of(folder, name), seeds) for name in rows.index.union(["published"])}
     gain = paired.between(at["recipe_rate"], at["recipe_paper"])["psnr"]
     assert f"it gains {gain.mean:.2f} dB ({gain.low:+.2f} to {gain.high:+.2f})" in told
     low, high = -rows.loc["recipe_rate", "effect (dB) to"], -rows.loc["recipe_rate", "effect (dB) from"]
     assert f"it is open, {-rows.loc['recipe_rate', 'effect (dB)']:+.2f} dB ({low:+.2f} to {high:+.2f})" in told
     fifth = paired.between(at["recipe_fifth"], at["recipe_rate"])["ssim"]
-    assert f"too few: SSIM {interval(fifth.mean, fifth.low, fifth.high, 3)}" in told
-    assert f"in place of Adam costs {costs('recipe_sgd', -1)}" in told
-    assert f"for a quarter of the steps {costs('recipe_batch_4', -1)}" in told
+    assert f"a fifth too few: SSIM {interval(fifth.mean, fifth.low, fifth.high, 3)}" in told
+    assert f"Adam is worth {costs('recipe_sgd', -1)}; batch 4" in told
+    assert f"in a quarter of the steps costs {costs('recipe_batch_4', -1)}" in told
     assert set(rows.loc[["recipe_paper", "recipe_sgd", "recipe_batch_4"], "says"]) == {"worse"}
     assert rows.loc["recipe_fifth", "says"] == "better"
     assert set(rows.loc[["recipe_rate", "recipe_no_average", "recipe_half_crops"], "says"]) == {effects.OPEN}
@@ -242,8 +253,9 @@ def test_what_we_found_of_the_ledger_stands_in_metrics_files():
         ("rounds", "a second round of both searches"),
     ):
         mean, low, high = (-rows.loc[name, f"effect (dB){end}"] for end in ("", " to", " from"))
-        assert f"{words} {mean:.2f} dB ({low:+.2f} to {high:+.2f})" in told
+        assert f"{words} {mean:.2f} dB ({low:+.2f} to {high:+.2f}" in told
     assert set(rows.index[rows["says"] == "worse"]) == {"subtraction", "rounds"}
+    assert rows.loc["rounds", "effect (SSIM) from"] < 0 < rows.loc["rounds", "effect (SSIM) to"]
     others = rows.loc[rows["says"] == effects.OPEN, "effect (dB)"]
     assert len(others) == len(rows) - 2
     assert (
@@ -258,3 +270,18 @@ def test_what_is_sure_at_any_budget_stands_in_the_published_files():
     for task in ("llie_lol", "llie_mit"):
         held = findings.layer_claims(genotypes, task)["held"]
         assert len(held) == 56 and held.max() < 3
+
+
+def test_how_far_the_searches_moved_stands_in_metrics_files():
+    told = " ".join(section("## What was measured").split())
+    runs = [(name, place) for name, known in KNOWN.items() for place in outcomes.replicas(*known)]
+    loss, architecture = (
+        [(name, manifest.metrics(place / stage)) for name, place in runs]
+        for stage in ("02_loss_search", "03_architecture_search")
+    )
+    loss, architecture = ([(n, of) for n, of in found if of["search"] == "here"] for found in (loss, architecture))
+    rows = [of["moved"]["median"] for _, of in architecture]
+    assert f"rows of alpha by {min(rows):.2f} to {max(rows):.2f} in the median" in told
+    most = [max(map(abs, of["moved"].values())) for _, of in loss]
+    assert f"the weight that moves most by {min(most):.2f} to {max(most):.2f}; below {MOVED}" in told
+    assert [name for name, of in loss if not of["resolved"]] == ["quick-lol97-squeeze/llie_lol"]
