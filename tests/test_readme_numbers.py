@@ -157,7 +157,7 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
         for place in outcomes.replicas(*reference)
     ]
     warmup = manifest.read(folder / "02_loss_search" / manifest.NAME)["parameters"]["loss_search"]["warmup"]
-    assert judged_from == [warmup] * 3 + [None] * 3 and f"in which it judges, the {warmup}th" in told
+    assert judged_from == [warmup] * 3 + [None] * 3 and f"at `real` from step {warmup}, the first in" in told
     pairs, changed = {}, {}
     for known in ("quick-lol97-squeeze/llie_lol", "real-uieb256/uie"):
         plain, matched = (signals.loc[(known, name)] for name in ("classifier_plain", "main run"))
