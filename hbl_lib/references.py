@@ -59,7 +59,7 @@ def overview(root: Path = FOLDER) -> pd.DataFrame:
         for key in ("degraded", "color_matrix", "restored"):
             mean = metrics.mean([run[key] for run in runs])
             row[key.replace("_", " ").replace("color", "colour")] = f"{mean['psnr']:.2f} dB, {mean['ssim']:.3f}"
-        rows.append(row | {"file": outcomes.files_of(folder, seeds[:1], outcomes.EVALUATION, base=root.parent)})
+        rows.append(row | {"file": outcomes.files_of(folder, seeds, outcomes.EVALUATION, base=root.parent)})
     return pd.DataFrame(rows, columns=None if rows else ["reference", "folder", "data"])
 
 

@@ -146,7 +146,8 @@ def _on_real_pictures(known: pd.DataFrame, task: str, base: str) -> dict[str, Ht
     longest = known[known["reference"].str.startswith("real-")]
     rows = (longest if len(longest) else known).to_dict("records")
     told = [
-        f"{linked([row['file']], row['restored'], base)} ({html.escape(row['reference'])}, {_seeds(row['seeds'])})"
+        f"{linked(row['file'].split(), row['restored'], base)} "
+        f"({html.escape(row['reference'])}, {_seeds(row['seeds'])})"
         for row in rows
     ]
     return {"reference runs on real pictures": Html("; ".join(told))} if told else {}
@@ -248,16 +249,22 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
     counted = f"this run's: {claims.tally([own])}"
     if known:
         frames = [frame for _, frame in known]
-        counted = f"those of the reference runs on real pictures: {claims.tally(frames)}; {counted}"
+        searches = [frame[frame["claim"].isin((claims.LOSS, claims.UNIFORM, claims.STRATEGY))] for frame in frames]
+        counted = (
+            f"those of the reference runs on real pictures: {claims.tally(frames)} (of these, a search against a set "
+            f"loss or architecture, or against both searched at once: {claims.tally(searches)}); {counted}"
+        )
     headline = overview(profile_folder, tasks, seeds)
     basis = "; ".join(headline["measured on"].unique())
     return (
         f'<div class="sliders">{"".join(sliders)}</div>'
-        f'<p><b>The paper\'s comparisons</b>, <a href="#verdicts">by verdict</a>: {counted}.</p>'
+        f'<p><b>The paper\'s comparisons</b>, <a href="#verdicts">by verdict</a>: {counted}. Fewer than '
+        f"{effects.MIN_SCENES} test scenes or {effects.MIN_SEEDS} seeds resolve nothing.</p>"
+        f"{table_text(headline.drop(columns='measured on'), 'file', listed=False)}"
         "<p>The paper's number, this run's and those of the reference runs stand on different test pictures: they do "
         "not compare with one another. A row's degraded pictures, colour matrix (a 3x4 one for all pictures, fitted on "
-        "those that train) and HBL do.</p>"
-        f"{table_text(headline.drop(columns='measured on'), 'file', listed=False)}"
+        "those that train) and HBL do. Measured numbers outside the notebooks link to the file that they come from, "
+        "means over seeds to the first seed's.</p>"
         '<h3 id="verdicts">Verdicts on the paper\'s claims</h3><p>What each claim was held against, by its verdict, '
         f"with the effect on PSNR in dB and its 95 % interval: of reference runs of at least {effects.MIN_SEEDS} seeds "
         "(by name, <code>real-lol97</code> being LOL at the profile <code>real</code>), then of this run. "

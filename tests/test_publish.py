@@ -92,7 +92,8 @@ def test_the_only_script_is_the_kit_s_own_and_no_other_would_run(ablated):
     assert re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL) == [own]
     digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page).group(1)
-    allowed = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    allowed = "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
+    allowed += f"script-src 'sha256-{digest}'"
     assert html.unescape(policy) == allowed
 
 
