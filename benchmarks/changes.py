@@ -115,8 +115,8 @@ def loss_search(size: int, perceptual_terms: bool) -> dict[str, Step]:
 def _by_itself(search: LossSearch, index: int) -> None:
     """A step whose weight step computes the lower level's gradient anew."""
 
-    def exact(values: bilevel.Values, beta: Tensor, upper: bilevel.Upper, weights: bilevel.Weights, rate: float):
-        found = bilevel.exact(values, beta, upper, weights, rate)
+    def exact(values: bilevel.Values, beta: Tensor, upper: bilevel.Upper, weights: bilevel.Weights, *step: float):
+        found = bilevel.exact(values, beta, upper, weights, *step)
         return dataclasses.replace(found, lower=bilevel.without_upper(values, beta, weights).lower)
 
     with mock.patch.dict(bilevel.METHODS, exact=exact):

@@ -5,6 +5,9 @@ L(w; beta) = sum_i c_i(beta) l_i(w), with v = grad_w' L_C(w'):
 
     d L_C(w') / d c_i = -xi <grad_w l_i(w), v>
 
+A weight decay lambda within the step, as in the authors' code, makes it w' = w - xi (grad_w L(w; beta) + lambda w). It
+moves w', and so v; the equation stays.
+
 `exact` gets all the inner products from one forward-mode pass along v; `double_backward` differentiates through the
 explicit step (the plain reference); `finite_difference` is the published scheme (DARTS, with radius 0.01 / |v|).
 First-order DARTS (xi = 0) is no choice here: L_C does not contain beta, so its hypergradient is zero.
@@ -13,7 +16,7 @@ First-order DARTS (xi = 0) is no choice here: L_C does not contain beta, so its 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,12 +50,18 @@ def check_rate(rate: float) -> None:
         )
 
 
-def _look_ahead(weights: Weights, gradient: list[Tensor], rate: float, upper: Upper) -> tuple[Tensor, list[Tensor]]:
-    """L_C and its gradient v at w' = w - xi g."""
-    ahead = {
-        name: (w.detach() - rate * g.detach()).requires_grad_()
-        for (name, w), g in zip(weights.items(), gradient, strict=True)
-    }
+def look_ahead(weights: Weights, gradient: Sequence[Tensor], rate: float, decay: float = 0.0) -> Weights:
+    """w' = w - xi (g + lambda w), differentiable in w and g."""
+    return {name: w - rate * (g + decay * w) for (name, w), g in zip(weights.items(), gradient, strict=True)}
+
+
+def _slope_ahead(
+    weights: Weights, gradient: list[Tensor], rate: float, decay: float, upper: Upper
+) -> tuple[Tensor, list[Tensor]]:
+    """L_C and its gradient v at w'."""
+    with torch.no_grad():
+        ahead = look_ahead(weights, gradient, rate, decay)
+    ahead = {name: w.requires_grad_() for name, w in ahead.items()}
     loss = upper(ahead)
     return loss.detach(), list(torch.autograd.grad(loss, list(ahead.values())))
 
@@ -62,11 +71,13 @@ def _lower_gradient(values: Values, coefficients: Tensor, weights: Weights) -> t
     return found.detach(), list(torch.autograd.grad(coefficients.detach() @ found, list(weights.values())))
 
 
-def exact(values: Values, coefficients: Tensor, upper: Upper, weights: Weights, rate: float) -> Hypergradient:
+def exact(
+    values: Values, coefficients: Tensor, upper: Upper, weights: Weights, rate: float, decay: float = 0.0
+) -> Hypergradient:
     """Exact, by forward mode: 3 forward-equivalents for each level's gradient and 3 for the pass along v."""
     check_rate(rate)
     found, gradient = _lower_gradient(values, coefficients, weights)
-    loss, v = _look_ahead(weights, gradient, rate, upper)
+    loss, v = _slope_ahead(weights, gradient, rate, decay, upper)
     with torch.no_grad(), forward_ad.dual_level(), warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=".*torch.jit.script.*", category=FutureWarning
@@ -76,25 +87,32 @@ def exact(values: Values, coefficients: Tensor, upper: Upper, weights: Weights, 
     return Hypergradient(-rate * along, gradient, loss.item(), found)
 
 
-def double_backward(values: Values, coefficients: Tensor, upper: Upper, weights: Weights, rate: float) -> Hypergradient:
+def double_backward(
+    values: Values, coefficients: Tensor, upper: Upper, weights: Weights, rate: float, decay: float = 0.0
+) -> Hypergradient:
     """Exact, by differentiating the explicit unroll: the reference, at several times the memory."""
     check_rate(rate)
     c = coefficients.detach().requires_grad_()
     found = values(weights)
     gradient = torch.autograd.grad(c @ found, list(weights.values()), create_graph=True)
-    ahead = {name: w - rate * g for (name, w), g in zip(weights.items(), gradient, strict=True)}
-    loss = upper(ahead)
+    loss = upper(look_ahead(weights, gradient, rate, decay))
     (hyper,) = torch.autograd.grad(loss, c)
     return Hypergradient(hyper, [g.detach() for g in gradient], loss.item(), found.detach())
 
 
 def finite_difference(
-    values: Values, coefficients: Tensor, upper: Upper, weights: Weights, rate: float, radius: float = 0.01
+    values: Values,
+    coefficients: Tensor,
+    upper: Upper,
+    weights: Weights,
+    rate: float,
+    decay: float = 0.0,
+    radius: float = 0.01,
 ) -> Hypergradient:
     """The published scheme: -xi (l(w + R v) - l(w - R v)) / 2R with R = radius / |v|."""
     check_rate(rate)
     found, gradient = _lower_gradient(values, coefficients, weights)
-    loss, v = _look_ahead(weights, gradient, rate, upper)
+    loss, v = _slope_ahead(weights, gradient, rate, decay, upper)
     step = radius / torch.stack([g.square().sum() for g in v]).sum().sqrt().clamp(min=1e-30)
     with torch.no_grad():
         plus = values({name: w + step * g for (name, w), g in zip(weights.items(), v, strict=True)})

@@ -63,6 +63,9 @@ class LowerParams(Schedule):
     final_rate: float = Field(gt=0, description="never 0: a look-ahead needs a step")
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
+    weight_decay_in: Literal["weight_step", "look_ahead"] = Field(
+        description="look_ahead: only in the upper level's unrolled step of the weights, as in the authors' code"
+    )
     clip: float = Field(gt=0, description="largest gradient norm of a weight step")
 
     @model_validator(mode="after")
@@ -70,6 +73,10 @@ class LowerParams(Schedule):
         if self.steps is not None and self.warmup >= self.steps:
             raise ValueError(f"warmup={self.warmup} leaves the upper level none of the {self.steps} steps")
         return self
+
+    def decay_of(self, step: Literal["weight_step", "look_ahead"]) -> float:
+        """The weight decay within one of the two kinds of step."""
+        return self.weight_decay if self.weight_decay_in == step else 0.0
 
 
 class LossSearchParams(LowerParams):
@@ -87,6 +94,12 @@ class ArchitectureSearchParams(LowerParams):
     gradient: Literal["first_order", "unrolled"] = Field(
         description="of alpha; unrolled: through one step of the weights, as in the authors' code"
     )
+
+    @model_validator(mode="after")
+    def _decay_has_a_place(self) -> ArchitectureSearchParams:
+        if self.gradient == "first_order" and self.decay_of("look_ahead"):
+            raise ValueError("weight_decay_in=look_ahead needs gradient=unrolled: first_order looks no step ahead")
+        return self
 
 
 class LossSpaceParams(Section):

@@ -34,7 +34,9 @@ def _upper_optimizer(parameters: Iterable[nn.Parameter], rate: float) -> torch.o
 
 
 def _lower_optimizer(weights: list[nn.Parameter], params: LowerParams) -> torch.optim.SGD:
-    return torch.optim.SGD(weights, lr=params.rate, momentum=params.momentum, weight_decay=params.weight_decay)
+    return torch.optim.SGD(
+        weights, lr=params.rate, momentum=params.momentum, weight_decay=params.decay_of("weight_step")
+    )
 
 
 def _lower_step(optimizer: torch.optim.SGD, gradient: Iterable[Tensor], norm: Tensor, rate: float, clip: float) -> None:
@@ -102,7 +104,7 @@ class LossSearch:
             unseen = self.held_out.at(index)[0].to(self.device)
             judged = bilevel.at_weights(self.network, lambda restored: upper_loss(self.classifier, restored), unseen)
             estimate = bilevel.METHODS[self.params.hypergradient]
-            found = estimate(values, coefficients, judged, self.weights, rate)
+            found = estimate(values, coefficients, judged, self.weights, rate, self.params.decay_of("look_ahead"))
             self.upper.zero_grad()
             coefficients.backward(found.coefficients)
             size = get_total_norm([p.grad for p in self.beta.parameters()])
@@ -177,7 +179,7 @@ class ArchitectureSearch:
         rate = loop.cosine(index, self.steps, self.params.rate, self.params.final_rate)
         trained = self._loss(self.train, index)
         gradient = torch.autograd.grad(trained, self.weights, create_graph=True)
-        ahead = {n: w - rate * g for (n, w), g in zip(weights_of(self.supernet).items(), gradient, strict=True)}
+        ahead = bilevel.look_ahead(weights_of(self.supernet), gradient, rate, self.params.decay_of("look_ahead"))
         return self._loss(self.held_out, index, ahead)
 
     def _moving(self) -> list[Tensor]:

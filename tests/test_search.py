@@ -1,15 +1,20 @@
-"""The searches' variants: alpha's gradient through a step of the weights, and rounds that alternate."""
+"""The searches' variants: alpha's gradient through a step of the weights, where decay acts, rounds that alternate."""
 
 import shutil
+from functools import partial
 
 import pytest
 import torch
+from torch.func import functional_call
+from torch.nn.utils import parameters_to_vector
 
 from hbl_lib import bilevel, config, files, losses, runs, search, stages
+from hbl_lib.classifier import Classifier, upper_loss
+from hbl_lib.errors import KitError
 from hbl_lib.losses import TERMS, Beta, FoundLoss, LossSpace
 from hbl_lib.restorer import Restorer
-from hbl_lib.search import ArchitectureSearch
-from hbl_lib.supernet import Supernet
+from hbl_lib.search import ArchitectureSearch, LossSearch
+from hbl_lib.supernet import Supernet, weights_of
 
 
 class Given:
@@ -46,6 +51,52 @@ def test_the_unrolled_gradient_of_alpha_is_that_of_the_loss_one_step_ahead(space
     assert total == pytest.approx(expected, rel=1e-5)
     first = torch.autograd.grad(search._loss(search.held_out, 0), search.alphas)
     assert sum((g * step).sum().item() for g, step in zip(first, along, strict=True)) != pytest.approx(total, rel=1e-2)
+
+
+@pytest.mark.parametrize("searched", ["loss", "architecture"])
+def test_the_weight_decay_acts_in_the_step_that_is_named_and_in_no_other(space, rng, searched):
+    """What the upper level sees against w - xi (grad L + lambda w) written out, and the weights after the step."""
+    space, shown = space.double(), (Given(rng), Given(rng))
+    classifier = Classifier("resnet10").double().eval().requires_grad_(False)
+    found = FoundLoss(dict.fromkeys(TERMS, 0.0) | {"l2": 1.0}, (0, 5, 10, 19), space.trunk.name)
+    known = getattr(config.load("smoke", "llie_lol"), f"{searched}_search")
+    changed = {"warmup": 0, "weight_decay": 0.5}
+    if searched == "architecture":
+        changed |= {"gradient": "unrolled", "alpha_rate": 1e-12}  # so small that the weights' gradient stays
+
+    def step(**decay):
+        """The upper level's loss, that at w' written out with the decay in it, and the weights after the step."""
+        torch.manual_seed(0)
+        params, supernet = known.model_copy(update=changed | decay), Supernet().double()
+        if searched == "loss":
+            search = LossSearch(params, supernet, space, classifier, *shown)
+            search.beta.double()
+            seen = partial(upper_loss, classifier)
+            lower = search.beta.coefficients() @ space.values(supernet(shown[0].pair[0]), shown[0].pair[1])
+        else:
+            search = ArchitectureSearch(params, supernet, space, found, *shown)
+            seen = partial(space, clear=shown[1].pair[1], found=found)
+            lower = space(supernet(shown[0].pair[0]), shown[0].pair[1], found)
+        weights = weights_of(supernet)
+        slopes = torch.autograd.grad(lower, list(weights.values()))
+        ahead = {n: w - params.rate * (g + 0.5 * w) for (n, w), g in zip(weights.items(), slopes, strict=True)}
+        expected = seen(functional_call(supernet, ahead, (shown[1].pair[0],))).item()
+        upper = search.step(0)["upper_loss"]
+        return upper, expected, parameters_to_vector(weights.values()).detach()
+
+    none, _, without = step(weight_decay=0.0)
+    plain, _, with_decay = step(weight_decay_in="weight_step")
+    ahead, expected, after = step(weight_decay_in="look_ahead")
+    assert (after - without).norm() < 1e-6 * (with_decay - without).norm()
+    assert ahead == pytest.approx(expected, rel=1e-6) and plain == none != pytest.approx(ahead, rel=1e-4)
+
+
+def test_a_decay_in_the_look_ahead_is_refused_where_there_is_none():
+    of = "architecture_search.weight_decay_in=look_ahead"
+    with pytest.raises(KitError, match=r"architecture_search: .*look_ahead needs gradient=unrolled"):
+        config.load("smoke", "llie_lol", overrides=of)
+    none = f"{of},architecture_search.weight_decay=0.0"
+    assert config.load("smoke", "llie_lol", overrides=none).architecture_search.weight_decay_in == "look_ahead"
 
 
 @pytest.mark.parametrize("method", ["exact", "double_backward"])
