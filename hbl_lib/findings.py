@@ -50,10 +50,14 @@ def lead(weights: Mapping[str, float], term: str) -> float:
     return found[term] - max(share for other, share in found.items() if other != term)
 
 
+def at_top(shares: Mapping[str, float]) -> list[str]:
+    """The terms whose share is the largest, or less than the margin below it."""
+    return [term for term, share in shares.items() if share > max(shares.values()) - MARGIN]
+
+
 def leading(weights: Mapping[str, float]) -> list[str]:
-    """The terms, as shown, whose share is the largest, or less than the margin below it."""
-    found = shares(weights)
-    return [TERMS_SHOWN[term] for term, share in found.items() if share > max(found.values()) - MARGIN]
+    """The leading terms of a found loss, as shown."""
+    return [TERMS_SHOWN[term] for term in at_top(shares(weights))]
 
 
 def _agreement(claim: str | None, first: str, ahead: float) -> str:

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from . import drawings
 from .errors import KitError
-from .findings import CLAIMED_OPERATIONS, NAMES, TERMS_SHOWN
+from .findings import CLAIMED_OPERATIONS, NAMES, TERMS_SHOWN, at_top
 from .genotype import Genotype
 from .network import UNIT_LAYERS
 
@@ -165,7 +165,8 @@ def loss_bars(table: pd.DataFrame) -> Figure:
 def loss_heat_map(published: pd.DataFrame, measured: pd.DataFrame, unresolved: Collection[str] = ()) -> Figure:
     """Figure 7a: the softmax of six loss weights, a row a task, as published and as measured; one colour scale.
 
-    Rows are tasks, columns terms. The largest of each row is boxed. A search that is not resolved is told, not drawn.
+    Rows are tasks, columns terms. What leads in each row is boxed: two terms, where less than the margin lies
+    between them. A search that is not resolved is told, not drawn.
     """
     tasks = [*published.index, *(task for task in measured.index if task not in published.index)]
     measured = measured.drop(index=list(unresolved))
@@ -176,7 +177,7 @@ def loss_heat_map(published: pd.DataFrame, measured: pd.DataFrame, unresolved: C
         cells = frame.reindex(index=tasks, columns=list(TERMS_SHOWN)).astype(float)
         options = {"vmin": 0, "vmax": top, "cmap": "cividis", "linewidths": 1, "annot_kws": {"fontsize": 10}}
         sns.heatmap(cells, annot=True, fmt=".2f", cbar=False, ax=axis, **options)
-        _box_largest(axis, cells, unresolved)
+        _box_leading(axis, cells, unresolved)
         axis.set_yticklabels([NAMES.get(task, task) for task in tasks], rotation=0, fontsize=11)
         axis.set_xticklabels(TERM_LABELS.values(), rotation=0, fontsize=10)
         axis.set(xlabel="", ylabel="", title=title)
@@ -185,13 +186,14 @@ def loss_heat_map(published: pd.DataFrame, measured: pd.DataFrame, unresolved: C
     return figure
 
 
-def _box_largest(axis: Any, cells: pd.DataFrame, unresolved: Collection[str]) -> None:
-    for row, (task, values) in enumerate(zip(cells.index, cells.to_numpy(), strict=True)):
-        if np.isnan(values).all():
+def _box_leading(axis: Any, cells: pd.DataFrame, unresolved: Collection[str]) -> None:
+    for row, (task, values) in enumerate(cells.iterrows()):
+        if values.isna().all():
             words = "search not resolved" if task in unresolved else "not searched in this run"
             axis.text(len(values) / 2, row + 0.5, words, ha="center", va="center", fontsize=10)
-        else:
-            corner = int(np.nanargmax(values)), row
+            continue
+        for term in at_top(values.to_dict()):
+            corner = cells.columns.get_loc(term), row
             axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=MARK, linewidth=3, clip_on=False))
 
 

@@ -180,7 +180,8 @@ def searched_results(profile_folder: Path, tasks: Sequence[str]) -> Iterator[tup
         paper_figures.loss_heat_map(published, measured, unresolved),
         "Softmax of six loss weights by task; the largest share is, "
         + "; ".join(
-            f"{whose}, " + ", ".join(f"{task}: {row.idxmax()}" for task, row in frame.iterrows())
+            f"{whose}, "
+            + ", ".join(f"{task}: {' and '.join(findings.at_top(row.to_dict()))}" for task, row in frame.iterrows())
             for whose, frame in (("published", published), ("measured", measured))
         ),
     )

@@ -135,6 +135,8 @@ def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = 
         row = {"task": params.title, "published": _scores(printed) if printed else ""}
         scores = {label: _scores(metrics.mean([run[name] for run in runs])) for name, label in tables.ROWS.items()}
         row |= {"HBL": scores.pop("HBL")} | scores  # first, so that a phone shows it
+        label, untrained = tables.best_classical(runs)
+        row["best that learns nothing"] = f"{label}, {_scores(untrained)}"
         row |= _on_real_pictures(known, task, base) | {"measured on": tables.source(runs)}
         rows.append(row | {"file": outcomes.files_of(profile_folder / task, seeds, outcomes.EVALUATION)})
     return pd.DataFrame(rows)

@@ -78,12 +78,14 @@ def test_loss_bars_are_means_from_zero_with_their_values():
     assert not any(np.ptp(line.get_ydata()) > 0 for line in single.axes[0].lines if len(line.get_ydata()))
 
 
-def test_heat_map_boxes_the_largest_and_tells_the_unresolved():
+def test_heat_map_boxes_what_leads_and_tells_the_unresolved():
     table = pd.DataFrame({task: findings.shares(w) for task, w in findings.published()[0].items()}).T
-    figure, words = drawn(paper_figures.loss_heat_map(table, table.drop("llie_mit"), {"uie"}))
+    level = table.copy()
+    level.loc["sihr", "l2"] = level.loc["sihr"].max() - findings.MARGIN / 2
+    figure, words = drawn(paper_figures.loss_heat_map(table, level.drop("llie_mit"), {"uie"}))
     left, right = figure.axes[:2]
     boxes = [[patch.get_xy() for patch in axis.patches if isinstance(patch, Rectangle)] for axis in (left, right)]
-    assert boxes == [[(0, 0), (3, 1), (4, 2), (3, 3)], [(0, 0), (4, 2)]]
+    assert boxes == [[(0, 0), (3, 1), (4, 2), (3, 3)], [(0, 0), (1, 2), (4, 2)]]
     assert [label.get_text() for label in right.get_yticklabels()] == ["LOL", "MIT", "SIHR", "UIE"]
     assert "search not resolved" in words and "not searched in this run" in words and "0.36" in words
     assert left.collections[0].get_clim() == right.collections[0].get_clim()
