@@ -83,6 +83,7 @@ class LossSearchParams(LowerParams):
     """The search of beta, whose own steps are Adam's at `beta_rate`."""
 
     beta_rate: float = Positive
+    beta_decay: float = Field(ge=0, description="Adam's weight decay; the authors' code has 1e-4, the paper tells none")
     hypergradient: Literal["exact", "double_backward", "finite_difference"]
 
 
@@ -90,6 +91,7 @@ class ArchitectureSearchParams(LowerParams):
     """The search of alpha, whose own steps are Adam's at `alpha_rate`."""
 
     alpha_rate: float = Positive
+    alpha_decay: float = Field(ge=0, description="as beta_decay")
     mixing: Literal["kernel", "feature"]
     gradient: Literal["first_order", "unrolled"] = Field(
         description="of alpha; unrolled: through one step of the weights, as in the authors' code"

@@ -26,11 +26,11 @@ SATURATED = 1e-3  # an upper-level loss below this no longer asks for anything
 MOVED = 0.2  # a search in which nothing moved by this much is not resolved
 
 
-def _upper_optimizer(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Adam:
-    """Adam for beta and alpha. eps is far below their gradients, which run down to 3e-10; no weight decay, which would
-    take over where the gradient vanishes and pull all weights down at full rate.
+def _upper_optimizer(parameters: Iterable[nn.Parameter], rate: float, decay: float) -> torch.optim.Adam:
+    """Adam for beta and alpha. eps is far below their gradients, which run down to 3e-10; so a weight decay takes over
+    where the gradient vanishes, and pulls all of them down at full rate.
     """
-    return torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.999), eps=1e-12)
+    return torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.999), eps=1e-12, weight_decay=decay)
 
 
 def _lower_optimizer(weights: list[nn.Parameter], params: LowerParams) -> torch.optim.SGD:
@@ -86,7 +86,7 @@ class LossSearch:
         self.alphas = alphas if alpha_rate else []
         for alpha in alphas:
             alpha.requires_grad_(bool(alpha_rate))
-        self.upper = _upper_optimizer(self.beta.parameters(), params.beta_rate)
+        self.upper = _upper_optimizer(self.beta.parameters(), params.beta_rate, params.beta_decay)
         if alpha_rate:
             self.upper.add_param_group({"params": self.alphas, "lr": alpha_rate})
         self.lower = _lower_optimizer(list(self.weights.values()), params)
@@ -164,7 +164,7 @@ class ArchitectureSearch:
         self.alphas, self.weights = supernet.alphas(), supernet.weights()
         self.device = self.alphas[0].device
         self.start = parameters_to_vector(self.alphas).detach().clone()  # drawn again on resuming
-        self.upper = _upper_optimizer(self.alphas, params.alpha_rate)
+        self.upper = _upper_optimizer(self.alphas, params.alpha_rate, params.alpha_decay)
         self.lower = _lower_optimizer(self.weights, params)
         self.steps = _steps(params, train)
         self.parts = {"supernet": supernet, "upper": self.upper, "lower": self.lower}

@@ -8,7 +8,7 @@ import torch
 from torch.func import functional_call
 from torch.nn.utils import parameters_to_vector
 
-from hbl_lib import bilevel, config, files, losses, runs, search, stages
+from hbl_lib import bilevel, config, files, losses, runs, search, stages, variants
 from hbl_lib.classifier import Classifier, upper_loss
 from hbl_lib.errors import KitError
 from hbl_lib.losses import TERMS, Beta, FoundLoss, LossSpace
@@ -89,6 +89,19 @@ def test_the_weight_decay_acts_in_the_step_that_is_named_and_in_no_other(space, 
     ahead, expected, after = step(weight_decay_in="look_ahead")
     assert (after - without).norm() < 1e-6 * (with_decay - without).norm()
     assert ahead == pytest.approx(expected, rel=1e-6) and plain == none != pytest.approx(ahead, rel=1e-4)
+
+
+@pytest.mark.parametrize(("key", "searched"), [("beta_decay", "loss"), ("alpha_decay", "architecture")])
+def test_where_the_gradient_vanishes_the_upper_level_s_weight_decay_pulls_down_at_full_rate(key, searched):
+    """Gradients of 1e-9 that ask for more; Adam's first step has the size of the rate, whatever its gradient."""
+    known = config.load("smoke", "llie_lol", overrides=variants.overrides("upper_weight_decay", "smoke"))
+    decay = getattr(getattr(known, f"{searched}_search"), key)
+    assert getattr(getattr(config.load("paper", "llie_lol"), f"{searched}_search"), key) == 0 < decay
+    for of, expected in ((0.0, 1.1), (decay, 0.9)):
+        weights = torch.nn.Parameter(torch.ones(8))
+        weights.grad = torch.full((8,), -1e-9)
+        search._upper_optimizer([weights], 0.1, of).step()
+        assert weights.tolist() == pytest.approx([expected] * 8, rel=1e-3)
 
 
 def test_a_decay_in_the_look_ahead_is_refused_where_there_is_none():
