@@ -5,8 +5,8 @@ L(w; beta) = sum_i c_i(beta) l_i(w), with v = grad_w' L_C(w'):
 
     d L_C(w') / d c_i = -xi <grad_w l_i(w), v>
 
-A weight decay lambda within the step, as in the authors' code, makes it w' = w - xi (grad_w L(w; beta) + lambda w). It
-moves w', and so v; the equation stays.
+What the step may hold beside the gradient, as a weight decay and momentum do in the authors' code, is here a `shift` s:
+w' = w - xi (grad_w L(w; beta) + s). It does not hang on beta: it moves w', and so v, and the equation stays.
 
 `exact` gets all the inner products from one forward-mode pass along v; `double_backward` differentiates through the
 explicit step (the plain reference); `finite_difference` is the published scheme (DARTS, with radius 0.01 / |v|).
@@ -29,6 +29,7 @@ from .errors import KitError
 Weights = dict[str, Tensor]
 Values = Callable[[Weights], Tensor]  # the lower level's l_i at weights w, (V,)
 Upper = Callable[[Weights], Tensor]  # L_C at weights w, a scalar
+Shift = Sequence[Tensor] | None  # s, a tensor for each of the weights; None: zero
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,18 @@ def check_rate(rate: float) -> None:
         )
 
 
-def look_ahead(weights: Weights, gradient: Sequence[Tensor], rate: float, decay: float = 0.0) -> Weights:
-    """w' = w - xi (g + lambda w), differentiable in w and g."""
-    return {name: w - rate * (g + decay * w) for (name, w), g in zip(weights.items(), gradient, strict=True)}
+def look_ahead(weights: Weights, gradient: Sequence[Tensor], rate: float, shift: Shift = None) -> Weights:
+    """w' = w - xi (g + s), differentiable in w and g."""
+    whole = gradient if shift is None else [g + s for g, s in zip(gradient, shift, strict=True)]
+    return {name: w - rate * g for (name, w), g in zip(weights.items(), whole, strict=True)}
 
 
 def _slope_ahead(
-    weights: Weights, gradient: list[Tensor], rate: float, decay: float, upper: Upper
+    weights: Weights, gradient: list[Tensor], rate: float, shift: Shift, upper: Upper
 ) -> tuple[Tensor, list[Tensor]]:
     """L_C and its gradient v at w'."""
     with torch.no_grad():
-        ahead = look_ahead(weights, gradient, rate, decay)
+        ahead = look_ahead(weights, gradient, rate, shift)
     ahead = {name: w.requires_grad_() for name, w in ahead.items()}
     loss = upper(ahead)
     return loss.detach(), list(torch.autograd.grad(loss, list(ahead.values())))
@@ -72,12 +74,12 @@ def _lower_gradient(values: Values, coefficients: Tensor, weights: Weights) -> t
 
 
 def exact(
-    values: Values, coefficients: Tensor, upper: Upper, weights: Weights, rate: float, decay: float = 0.0
+    values: Values, coefficients: Tensor, upper: Upper, weights: Weights, rate: float, shift: Shift = None
 ) -> Hypergradient:
     """Exact, by forward mode: 3 forward-equivalents for each level's gradient and 3 for the pass along v."""
     check_rate(rate)
     found, gradient = _lower_gradient(values, coefficients, weights)
-    loss, v = _slope_ahead(weights, gradient, rate, decay, upper)
+    loss, v = _slope_ahead(weights, gradient, rate, shift, upper)
     with torch.no_grad(), forward_ad.dual_level(), warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=".*torch.jit.script.*", category=FutureWarning
@@ -88,14 +90,14 @@ def exact(
 
 
 def double_backward(
-    values: Values, coefficients: Tensor, upper: Upper, weights: Weights, rate: float, decay: float = 0.0
+    values: Values, coefficients: Tensor, upper: Upper, weights: Weights, rate: float, shift: Shift = None
 ) -> Hypergradient:
     """Exact, by differentiating the explicit unroll: the reference, at several times the memory."""
     check_rate(rate)
     c = coefficients.detach().requires_grad_()
     found = values(weights)
     gradient = torch.autograd.grad(c @ found, list(weights.values()), create_graph=True)
-    loss = upper(look_ahead(weights, gradient, rate, decay))
+    loss = upper(look_ahead(weights, gradient, rate, shift))
     (hyper,) = torch.autograd.grad(loss, c)
     return Hypergradient(hyper, [g.detach() for g in gradient], loss.item(), found.detach())
 
@@ -106,13 +108,13 @@ def finite_difference(
     upper: Upper,
     weights: Weights,
     rate: float,
-    decay: float = 0.0,
+    shift: Shift = None,
     radius: float = 0.01,
 ) -> Hypergradient:
     """The published scheme: -xi (l(w + R v) - l(w - R v)) / 2R with R = radius / |v|."""
     check_rate(rate)
     found, gradient = _lower_gradient(values, coefficients, weights)
-    loss, v = _slope_ahead(weights, gradient, rate, decay, upper)
+    loss, v = _slope_ahead(weights, gradient, rate, shift, upper)
     step = radius / torch.stack([g.square().sum() for g in v]).sum().sqrt().clamp(min=1e-30)
     with torch.no_grad():
         plus = values({name: w + step * g for (name, w), g in zip(weights.items(), v, strict=True)})

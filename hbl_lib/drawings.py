@@ -70,19 +70,17 @@ def unit(names: Sequence[str], number: int, combine: str = "division") -> tuple[
         _quiet(axis, 10.2, y, "ReLU", 0.6)
         _arrow(axis, (9.63, y), (9.88, y))
     axis.plot((-0.12, 9.4), (1.1, 1.1), color=LINE, linewidth=1)
-    divides = combine == "division"
-    if divides:
-        _quiet(axis, 11.4, 0.0, "sigmoid", 0.9)
-        _arrow(axis, (10.52, 0.0), (10.93, 0.0))
+    _quiet(axis, 11.4, 0.0, "sigmoid", 0.9)
+    _arrow(axis, (10.52, 0.0), (10.93, 0.0))
     _arrow(axis, (10.52, 2.2), (12.0, 1.3))
-    _arrow(axis, (11.87, 0.1) if divides else (10.52, 0.1), (12.02, 0.95))
-    _sign(axis, 12.15, 1.1, "÷" if divides else "−")
+    _arrow(axis, (11.87, 0.1), (12.02, 0.95))
+    sign, how = ("÷", "divided by") if combine == "division" else ("−", "less")
+    _sign(axis, 12.15, 1.1, sign)
     _arrow(axis, (12.37, 1.1), (12.95, 1.1))
     axis.set_title(f"HNU {number}: 32 channels at a quarter of the size", fontsize=11)
-    how = "divided by the sigmoid of R_v" if divides else "less R_v"
     branches = (f"R_{name} is {', '.join(row)}" for name, row in (("u", names[:4]), ("v", names[4:])))
     told = f"HNU {number}: {'; '.join(branches)}; each operation is normalised and rectified, the last with F added; "
-    return figure, f"{told}the unit gives R_u {how}"
+    return figure, f"{told}the unit gives R_u {how} the sigmoid of R_v"
 
 
 def _skip(axis: Any, x: float, y: float, size: str) -> None:

@@ -77,8 +77,8 @@ class HNU(nn.Module):
     """Hadamard-inspired neural unit (Eq. 1): R_u(x) / clamp(sigmoid(R_v(x)), 0.01, 1), 32 channels.
 
     R_v ends in a ReLU, so its sigmoid is at least 0.5: a unit amplifies by at most 2, and the clamp of the authors'
-    code never acts. Both are kept as published. `combine` "subtraction" is R_u(x) - R_v(x), as for a factor that is
-    added: the public code has a subtraction beside the division, but not its form.
+    code never acts. Both are kept as published. `combine` "subtraction" takes the same factor from R_u in place of
+    dividing by it, as the public code's other unit does.
     """
 
     def __init__(self, layers: Layers, unit: int, combine: str = "division"):
@@ -99,7 +99,8 @@ class HNU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         clear, factor = self.branch(self.clear, x), self.branch(self.factor, x)
-        return clear - factor if self.combine == "subtraction" else clear / torch.sigmoid(factor).clamp(0.01, 1.0)
+        factor = torch.sigmoid(factor).clamp(0.01, 1.0)
+        return clear - factor if self.combine == "subtraction" else clear / factor
 
 
 class Decoder(nn.Module):

@@ -66,6 +66,9 @@ class LowerParams(Schedule):
     weight_decay_in: Literal["weight_step", "look_ahead"] = Field(
         description="look_ahead: only in the upper level's unrolled step of the weights, as in the authors' code"
     )
+    look_ahead_momentum: bool = Field(
+        description="whether the unrolled step has the weights' momentum too, as in the authors' code"
+    )
     clip: float = Field(gt=0, description="largest gradient norm of a weight step")
 
     @model_validator(mode="after")
@@ -98,9 +101,14 @@ class ArchitectureSearchParams(LowerParams):
     )
 
     @model_validator(mode="after")
-    def _decay_has_a_place(self) -> ArchitectureSearchParams:
-        if self.gradient == "first_order" and self.decay_of("look_ahead"):
-            raise ValueError("weight_decay_in=look_ahead needs gradient=unrolled: first_order looks no step ahead")
+    def _there_is_a_look_ahead(self) -> ArchitectureSearchParams:
+        asked = {
+            "weight_decay_in=look_ahead": self.decay_of("look_ahead"),
+            "look_ahead_momentum": self.look_ahead_momentum,
+        }
+        for key in asked if self.gradient == "first_order" else ():
+            if asked[key]:
+                raise ValueError(f"{key} needs gradient=unrolled: first_order looks no step ahead")
         return self
 
 

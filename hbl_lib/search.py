@@ -39,6 +39,19 @@ def _lower_optimizer(weights: list[nn.Parameter], params: LowerParams) -> torch.
     )
 
 
+def _shift(optimizer: torch.optim.SGD, params: LowerParams) -> list[Tensor] | None:
+    """What the look-ahead's step holds beside the gradient: weight decay, and the momentum that the weights have."""
+    decay, momentum = params.decay_of("look_ahead"), params.momentum * params.look_ahead_momentum
+    if not decay and not momentum:
+        return None
+    weights = optimizer.param_groups[0]["params"]
+    found = [decay * weight.detach() for weight in weights]
+    for shift, weight in zip(found, weights, strict=True):
+        if (kept := optimizer.state[weight].get("momentum_buffer")) is not None:  # none before the first step
+            shift.add_(kept, alpha=momentum)
+    return found
+
+
 def _lower_step(optimizer: torch.optim.SGD, gradient: Iterable[Tensor], norm: Tensor, rate: float, clip: float) -> None:
     """One weight step with a given gradient, whose norm is clipped."""
     weights = optimizer.param_groups[0]["params"]
@@ -104,7 +117,7 @@ class LossSearch:
             unseen = self.held_out.at(index)[0].to(self.device)
             judged = bilevel.at_weights(self.network, lambda restored: upper_loss(self.classifier, restored), unseen)
             estimate = bilevel.METHODS[self.params.hypergradient]
-            found = estimate(values, coefficients, judged, self.weights, rate, self.params.decay_of("look_ahead"))
+            found = estimate(values, coefficients, judged, self.weights, rate, _shift(self.lower, self.params))
             self.upper.zero_grad()
             coefficients.backward(found.coefficients)
             size = get_total_norm([p.grad for p in self.beta.parameters()])
@@ -179,7 +192,7 @@ class ArchitectureSearch:
         rate = loop.cosine(index, self.steps, self.params.rate, self.params.final_rate)
         trained = self._loss(self.train, index)
         gradient = torch.autograd.grad(trained, self.weights, create_graph=True)
-        ahead = bilevel.look_ahead(weights_of(self.supernet), gradient, rate, self.params.decay_of("look_ahead"))
+        ahead = bilevel.look_ahead(weights_of(self.supernet), gradient, rate, _shift(self.lower, self.params))
         return self._loss(self.held_out, index, ahead)
 
     def _moving(self) -> list[Tensor]:

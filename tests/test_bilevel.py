@@ -36,19 +36,20 @@ class Quadratic:
     def upper(self, weights):
         return (weights["w"] - self.b).square().sum() / 2
 
-    def by_hand(self, rate, decay):
-        """Gradients of the l_i; w' = w - rate (sum_i c_i A_i (w - a_i) + decay w); -rate <A_i (w - a_i), w' - b>."""
+    def by_hand(self, rate, shift):
+        """Gradients of the l_i; w' = w - rate (sum_i c_i A_i (w - a_i) + shift); -rate <A_i (w - a_i), w' - b>."""
         slopes = torch.einsum("ijk,ik->ij", self.A, self.w - self.a)
-        ahead = self.w - rate * (self.c @ slopes + decay * self.w)
+        ahead = self.w - rate * (self.c @ slopes + shift)
         return slopes, ahead, -rate * slopes @ (ahead - self.b)
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize(("rate", "decay"), [(1e-3, 0.0), (0.3, 0.0), (0.3, 1.5)])
-def test_each_estimator_equals_the_closed_form_on_a_quadratic(name, rate, decay, rng):
-    problem = Quadratic(rng)
-    slopes, ahead, expected = problem.by_hand(rate, decay)
-    found = bilevel.METHODS[name](problem.values, problem.c, problem.upper, problem.weights, rate, decay)
+@pytest.mark.parametrize(("rate", "shifted"), [(1e-3, 0), (0.3, 0), (0.3, 1)])
+def test_each_estimator_equals_the_closed_form_on_a_quadratic(name, rate, shifted, rng):
+    problem, shift = Quadratic(rng), torch.randn(5, generator=rng) * shifted
+    slopes, ahead, expected = problem.by_hand(rate, shift)
+    given = [shift] if shifted else None
+    found = bilevel.METHODS[name](problem.values, problem.c, problem.upper, problem.weights, rate, given)
     assert relative(found.coefficients, expected) < (0.05 if name == "finite_difference" else 1e-4)
     torch.testing.assert_close(found.lower[0], problem.c @ slopes)
     torch.testing.assert_close(found.values, problem.values({"w": problem.w}))

@@ -16,7 +16,7 @@ def test_a_unit_is_drawn_with_its_eight_operations_and_how_its_branches_meet(com
     figure, alt = drawings.unit(row, 2, combine)
     shown = words(figure)
     assert [text for text in shown if text in row] == list(row)
-    assert ("÷" in shown, "sigmoid" in shown) == ((combine == "division"),) * 2
+    assert "sigmoid" in shown and ("÷" in shown, "−" in shown) == (combine == "division", combine == "subtraction")
     assert "HNU 2" in alt and ", ".join(row[:4]) in alt
 
 

@@ -1,13 +1,13 @@
 """The searches' variants: alpha's gradient through a step of the weights, where decay acts, rounds that alternate."""
 
 import shutil
-from functools import partial
 
 import pytest
 import torch
 from torch.func import functional_call
 from torch.nn.utils import parameters_to_vector
 
+from benchmarks.cases import PixelSpace
 from hbl_lib import bilevel, config, files, losses, runs, search, stages, variants
 from hbl_lib.classifier import Classifier, upper_loss
 from hbl_lib.errors import KitError
@@ -54,41 +54,43 @@ def test_the_unrolled_gradient_of_alpha_is_that_of_the_loss_one_step_ahead(space
 
 
 @pytest.mark.parametrize("searched", ["loss", "architecture"])
-def test_the_weight_decay_acts_in_the_step_that_is_named_and_in_no_other(space, rng, searched):
-    """What the upper level sees against w - xi (grad L + lambda w) written out, and the weights after the step."""
-    space, shown = space.double(), (Given(rng), Given(rng))
+def test_decay_and_momentum_act_in_the_step_that_is_named_and_in_no_other(rng, searched):
+    """In the second step: what the upper level sees against w - xi (grad L + decay w + momentum buffer) written out."""
+    space, (train, held_out) = PixelSpace().double(), (Given(rng), Given(rng))
     classifier = Classifier("resnet10").double().eval().requires_grad_(False)
-    found = FoundLoss(dict.fromkeys(TERMS, 0.0) | {"l2": 1.0}, (0, 5, 10, 19), space.trunk.name)
     known = getattr(config.load("smoke", "llie_lol"), f"{searched}_search")
-    changed = {"warmup": 0, "weight_decay": 0.5}
+    changed = {"warmup": 0, "final_rate": known.rate, "weight_decay": 0.5}
     if searched == "architecture":
         changed |= {"gradient": "unrolled", "alpha_rate": 1e-12}  # so small that the weights' gradient stays
 
-    def step(**decay):
-        """The upper level's loss, that at w' written out with the decay in it, and the weights after the step."""
+    def steps(decay=0.0, momentum=0.0, **further):
+        """The upper level's loss, that at w' written out, and the weights after the first step."""
         torch.manual_seed(0)
-        params, supernet = known.model_copy(update=changed | decay), Supernet().double()
+        params, supernet = known.model_copy(update=changed | further), Supernet().double()
+        weights, of_both = weights_of(supernet), (train, held_out)
         if searched == "loss":
-            search = LossSearch(params, supernet, space, classifier, *shown)
+            search = LossSearch(params, supernet, space, classifier, *of_both)
             search.beta.double()
-            seen = partial(upper_loss, classifier)
-            lower = search.beta.coefficients() @ space.values(supernet(shown[0].pair[0]), shown[0].pair[1])
         else:
-            search = ArchitectureSearch(params, supernet, space, found, *shown)
-            seen = partial(space, clear=shown[1].pair[1], found=found)
-            lower = space(supernet(shown[0].pair[0]), shown[0].pair[1], found)
-        weights = weights_of(supernet)
-        slopes = torch.autograd.grad(lower, list(weights.values()))
-        ahead = {n: w - params.rate * (g + 0.5 * w) for (n, w), g in zip(weights.items(), slopes, strict=True)}
-        expected = seen(functional_call(supernet, ahead, (shown[1].pair[0],))).item()
-        upper = search.step(0)["upper_loss"]
-        return upper, expected, parameters_to_vector(weights.values()).detach()
+            search = ArchitectureSearch(params, supernet, space, FoundLoss.equal(space.trunk), *of_both)
+        search.step(0)
+        after = parameters_to_vector(weights.values()).detach()
+        values = space.values(supernet(train.pair[0]), train.pair[1])
+        lower = search.beta.coefficients() @ values if searched == "loss" else values.sum()
+        ahead = {}
+        for (name, w), g in zip(weights.items(), torch.autograd.grad(lower, list(weights.values())), strict=True):
+            ahead[name] = w - params.rate * (g + decay * w + momentum * search.lower.state[w]["momentum_buffer"])
+        seen = functional_call(supernet, ahead, (held_out.pair[0],))
+        expected = upper_loss(classifier, seen) if searched == "loss" else space.values(seen, held_out.pair[1]).sum()
+        assert search.step(1)["upper_loss"] == pytest.approx(expected.item(), rel=1e-9)
+        return expected.item(), after
 
-    none, _, without = step(weight_decay=0.0)
-    plain, _, with_decay = step(weight_decay_in="weight_step")
-    ahead, expected, after = step(weight_decay_in="look_ahead")
+    plain, with_decay = steps()
+    none, without = steps(weight_decay=0.0)
+    decayed, after = steps(decay=0.5, weight_decay_in="look_ahead")
+    pushed, _ = steps(momentum=known.momentum, weight_decay=0.0, look_ahead_momentum=True)
     assert (after - without).norm() < 1e-6 * (with_decay - without).norm()
-    assert ahead == pytest.approx(expected, rel=1e-6) and plain == none != pytest.approx(ahead, rel=1e-4)
+    assert len({round(loss, 9) for loss in (plain, none, decayed, pushed)}) == 4
 
 
 @pytest.mark.parametrize(("key", "searched"), [("beta_decay", "loss"), ("alpha_decay", "architecture")])
@@ -104,10 +106,12 @@ def test_where_the_gradient_vanishes_the_upper_level_s_weight_decay_pulls_down_a
         assert weights.tolist() == pytest.approx([expected] * 8, rel=1e-3)
 
 
-def test_a_decay_in_the_look_ahead_is_refused_where_there_is_none():
+def test_what_only_a_look_ahead_has_is_refused_where_there_is_none():
     of = "architecture_search.weight_decay_in=look_ahead"
-    with pytest.raises(KitError, match=r"architecture_search: .*look_ahead needs gradient=unrolled"):
-        config.load("smoke", "llie_lol", overrides=of)
+    for wrong in (of, "architecture_search.look_ahead_momentum=true"):
+        key = wrong.split(".")[1].removesuffix("=true")
+        with pytest.raises(KitError, match=f"architecture_search: {key} needs gradient=unrolled"):
+            config.load("smoke", "llie_lol", overrides=wrong)
     none = f"{of},architecture_search.weight_decay=0.0"
     assert config.load("smoke", "llie_lol", overrides=none).architecture_search.weight_decay_in == "look_ahead"
 
