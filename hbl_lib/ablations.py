@@ -219,7 +219,7 @@ def _searched(stage: Stage, chosen: Member, space: Space) -> tuple[FoundLoss, nn
     train, held_out = inputs.both_levels(stage, "loss_search", params.crop)
     together = chosen.architecture == "synchronous"
     network = inputs.supernet(run) if together else _network(stage, chosen, None)
-    part, rate = stage.part("search"), run.params.architecture_search.alpha_rate if together else None
-    found, history = search.LossSearch(params, network, space, classifier, train, held_out, rate).run(part)
+    part, alphas_by = stage.part("search"), run.params.architecture_search if together else None
+    found, history = search.LossSearch(params, network, space, classifier, train, held_out, alphas_by).run(part)
     files.write_json(stage.output("search/history.json"), history)
     return found, network, {"search": search.loss_summary(history, params.warmup)}

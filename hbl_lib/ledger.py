@@ -21,8 +21,8 @@ NOTES = (
     "Effect: mean over scenes and seeds of the variant's score less that of the run it is compared with (the main run, "
     "unless another variant is named), on the same test pictures, with a 95 % interval by bootstrap over scenes and "
     "seeds; where the test pictures are others, of the gain over the degraded ones. Better or worse is said from "
-    f"{effects.MIN_SCENES} scenes and {effects.MIN_SEEDS} seeds on, where PSNR's interval leaves zero out and its p, "
-    "adjusted for the number of variants, is below .05 (SSIM may say otherwise); else nothing is.",
+    f"{effects.MIN_SCENES} scenes and {effects.MIN_SEEDS} seeds on, of PSNR and SSIM each, where its interval leaves "
+    "zero out and its p, adjusted for the number of variants, is below .05; else nothing is.",
     "What did not run, VARIANTS=NAME runs.",
     "Time: of the chain from 01 to 04 (of recipes: of 04), as a multiple of those of what it is compared with; "
     "stages ran side by side, so roughly.",
@@ -49,7 +49,8 @@ def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> tables.T
     for name, base in bases.items():
         if runs[name] and base and _pictures(runs[name]) == _pictures(base):
             effect[name] = paired.between(runs[name], base)
-    ps = dict(zip(effect, effects.adjusted([of["psnr"].p for of in effect.values()]), strict=True))
+    adjusted = [effects.adjusted([of[metric].p for of in effect.values()]) for metric in paired.HEADINGS]
+    ps = dict(zip(effect, zip(*adjusted, strict=True), strict=True))
     rows = [_spread(main)] if group == "ledger" else []
     timed = CHAIN if group == "ledger" else CHAIN[-1:]
     for name, variant in known.items():
@@ -81,9 +82,13 @@ def _pictures(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
     return [[image["clear_file"] for image in run["per_image"]] for run in runs]
 
 
-def _cells(of: dict[str, Effect], p: float) -> dict[str, Any]:
+def _cells(of: dict[str, Effect], ps: Sequence[float]) -> dict[str, Any]:
+    """Effects, what they say, and the p of PSNR; `ps` are adjusted, of each metric."""
     words = {1: "better", -1: "worse", 0: effects.OPEN}
-    return paired.cells(of) | {"says": words[of["psnr"].direction(p)], "p": p}
+    said = {m: words[of[m].direction(p)] for m, p in zip(paired.HEADINGS, ps, strict=True)}
+    alike = len(set(said.values())) == 1
+    says = said["psnr"] if alike else ", ".join(f"{metric.upper()} {word}" for metric, word in said.items())
+    return paired.cells(of) | {"says": says, "p": ps[0]}
 
 
 def _unpaired(runs: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> dict[str, Any]:

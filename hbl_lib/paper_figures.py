@@ -165,8 +165,8 @@ def loss_bars(table: pd.DataFrame) -> Figure:
 def loss_heat_map(published: pd.DataFrame, measured: pd.DataFrame, unresolved: Collection[str] = ()) -> Figure:
     """Figure 7a: the softmax of six loss weights, a row a task, as published and as measured; one colour scale.
 
-    Rows are tasks, columns terms. What leads in each row is boxed: two terms, where less than the margin lies
-    between them. A search that is not resolved is told, not drawn.
+    Rows are tasks, columns terms. The largest of each row is boxed, and with it those less than the margin below.
+    A search that is not resolved is told, not drawn.
     """
     tasks = [*published.index, *(task for task in measured.index if task not in published.index)]
     measured = measured.drop(index=list(unresolved))

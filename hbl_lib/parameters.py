@@ -97,7 +97,7 @@ class ArchitectureSearchParams(LowerParams):
     alpha_decay: float = Field(ge=0, description="as beta_decay")
     mixing: Literal["kernel", "feature"]
     gradient: Literal["first_order", "unrolled"] = Field(
-        description="of alpha; unrolled: through one step of the weights, as in the authors' code"
+        description="of alpha; unrolled: through one gradient step of the weights"
     )
 
     @model_validator(mode="after")

@@ -182,7 +182,7 @@ def searched_results(profile_folder: Path, tasks: Sequence[str]) -> Iterator[tup
         + "; ".join(
             f"{whose}, "
             + ", ".join(f"{task}: {' and '.join(findings.at_top(row.to_dict()))}" for task, row in frame.iterrows())
-            for whose, frame in (("published", published), ("measured", measured))
+            for whose, frame in (("published", published), ("measured", measured.drop(index=unresolved)))
         ),
     )
     yield (

@@ -72,12 +72,12 @@ def _steps(params: LowerParams, train: Crops) -> int:
 
 
 class LossSearch:
-    """min over beta of L_C(w') for a fixed architecture, w' one step of the lower level ahead (Eq. 4, 1).
+    """min over beta of L_C(w') for a fixed architecture, w' one plain gradient step ahead (Eq. 4, 1).
 
-    `train` feeds the lower level, `held_out` (the search list) the upper one. The gradient of the weight step is
-    the one the look-ahead already has, so of the beta before this iteration's own step. With `alpha_rate`, the
-    alphas of the supernet `network` move on L_C too, first order: the synchronous strategy (Ours_a). While the
-    upper level rests (`params.warmup`), nothing is computed for it.
+    `train` feeds the lower level, `held_out` (the search list) the upper one. The gradient of the weight step, which
+    has momentum, weight decay and clipping too, is the one the look-ahead already has, so of the beta before this
+    iteration's own step. With `alphas_by`, the alphas of the supernet `network` move on L_C too, first order and as it
+    says: the synchronous strategy (Ours_a). While the upper level rests (`params.warmup`), nothing is computed for it.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class LossSearch:
         classifier: Classifier,
         train: Crops,
         held_out: Crops,
-        alpha_rate: float | None = None,
+        alphas_by: ArchitectureSearchParams | None = None,
     ):
         self.params, self.network, self.space, self.train, self.held_out = params, network, space, train, held_out
         self.classifier = classifier.folded()
@@ -96,12 +96,13 @@ class LossSearch:
         self.beta = Beta(space).to(self.device)
         self.weights = weights_of(network)
         alphas = [p for name, p in network.named_parameters() if name not in self.weights]
-        self.alphas = alphas if alpha_rate else []
+        self.alphas = alphas if alphas_by else []
         for alpha in alphas:
-            alpha.requires_grad_(bool(alpha_rate))
+            alpha.requires_grad_(alphas_by is not None)
         self.upper = _upper_optimizer(self.beta.parameters(), params.beta_rate, params.beta_decay)
-        if alpha_rate:
-            self.upper.add_param_group({"params": self.alphas, "lr": alpha_rate})
+        if alphas_by:
+            own = {"lr": alphas_by.alpha_rate, "weight_decay": alphas_by.alpha_decay}
+            self.upper.add_param_group({"params": self.alphas, **own})
         self.lower = _lower_optimizer(list(self.weights.values()), params)
         self.steps = _steps(params, train)
         self.parts = {"network": network, "beta": self.beta, "upper": self.upper, "lower": self.lower}
@@ -156,8 +157,9 @@ class LossSearch:
 class ArchitectureSearch:
     """min over alpha of L_Q(alpha, w) under the found loss, first order (Eq. 4, 2), alternating with weight steps.
 
-    With `params.gradient` "unrolled", alpha's gradient goes through one plain step of the weights, as in the authors'
-    code: d/d alpha L_Q(alpha, w - xi grad_w L_Q(w, alpha)), exact by double backward, at several times the cost.
+    With `params.gradient` "unrolled", alpha's gradient goes through one plain gradient step of the weights, as in the
+    authors' code but for its momentum (`params.look_ahead_momentum`) and finite difference: d/d alpha
+    L_Q(alpha, w - xi grad_w L_Q(w, alpha)), exact by double backward, at several times the cost.
 
     A record holds both losses, the mean share of every operation in the two spaces, and how far each row of alpha
     stands from its start. While the upper level rests (`params.warmup`), nothing is computed for it.
