@@ -57,13 +57,15 @@ def test_a_wrong_entry_of_the_file_is_named(monkeypatch, tmp_path):
         variants.known()
 
 
-def run_variant(folder, name, below, split=0):  # noqa: F811
-    """Three seeds of a variant whose restored pictures are `below` the main run's."""
+def run_variant(folder, name, below, split=0, ssim=None):  # noqa: F811
+    """Three seeds of a variant whose restored pictures are `below` the main run's, and of another SSIM if given."""
     for seed, replica in enumerate(outcomes.replicas(variants.folder_of(folder, name), SEEDS)):
         evaluated(replica, "llie_lol", seed)
         images = per_image(below)
         for image in images if split else ():
             image["clear_file"] = f"other/{image['clear_file']}"
+        for image in images if ssim else ():
+            image["restored"]["ssim"] = ssim
         known = files.read_json(replica / "05_evaluate/metrics.json") | {"per_image": images}
         files.write_json(replica / "05_evaluate/metrics.json", known)
         for stage in ("05_evaluate", *ledger.CHAIN):
@@ -72,7 +74,7 @@ def run_variant(folder, name, below, split=0):  # noqa: F811
 
 @pytest.fixture
 def told(folder):  # noqa: F811
-    """The ledger of a main run and three variants: worse, better than published, and of another split."""
+    """The ledger of a main run and variants: worse, better than published, worse by PSNR alone, of another split."""
     for replica in outcomes.replicas(folder, SEEDS):
         for stage in ledger.CHAIN:
             written = replica / stage / "metrics.json"
@@ -82,6 +84,7 @@ def told(folder):  # noqa: F811
     run_variant(folder, "subtraction", 0.5)
     run_variant(folder, "published", 0.5)
     run_variant(folder, "vgg_layers", 0.2)
+    run_variant(folder, "no_warmup", 0.5, ssim=0.9)
     run_variant(folder, "split_1", 1.0, split=1)
     return ledger.table(folder, SEEDS).frame.set_index("variant")
 
@@ -101,6 +104,11 @@ def test_another_split_is_compared_by_what_it_gains_and_what_did_not_run_says_so
     assert told.loc["split_1", "effect (dB) from"] < -1 < told.loc["split_1", "effect (dB) to"]
     assert told.loc["rounds", "says"] == "not run: VARIANTS=rounds runs it"
     assert "standard deviation over 3 seeds: 0.00 dB" in told.loc["SEEDS", "says"]
+
+
+def test_where_psnr_and_ssim_differ_both_are_told(told):
+    assert told.loc["no_warmup", "says"] == "PSNR worse, SSIM better"
+    assert told.loc["no_warmup", "effect (dB) to"] < 0 < told.loc["no_warmup", "effect (SSIM) from"]
 
 
 def test_a_variant_without_its_other_side_is_not_compared(folder):  # noqa: F811
