@@ -1,6 +1,7 @@
 """The numbers in README are those of the committed reference runs, each read from its metrics files."""
 
 import statistics
+from itertools import product
 from pathlib import Path
 
 from hbl_lib import (
@@ -15,6 +16,7 @@ from hbl_lib import (
     paired,
     references,
     search_quality,
+    studies,
     tables,
     variants,
 )
@@ -123,34 +125,42 @@ def interval(mean, low, high, digits):
 def test_what_we_found_of_the_searches_stands_in_metrics_files():
     told = " ".join(section("## What we found").split())
     folder, seeds = KNOWN["real-lol97/llie_lol"]
-    ranks = search_quality.table(folder.parent, [folder.name], seeds).frame.set_index(["signal", "quality"])
     judge, supernet = "L_C of the classifier", "L_Q under shared weights"
-    for pair, words in (
-        ((judge, "PSNR (dB)"), "lower PSNR (rho"),
-        ((judge, "SSIM"), "lower SSIM ("),
-        ((judge, "LPIPS (squeeze)"), "with LPIPS it is open ("),
-        ((supernet, "PSNR (dB)"), "does is open: rho"),
-        (("PSNR under shared weights (dB)", "PSNR (dB)"), "by its loss,"),
+    ranks, tried, places = {}, {}, {}
+    for name, known in (("LOL", "real-lol97/llie_lol"), ("UIEB", "real-uieb256/uie")):
+        task, of = KNOWN[known]
+        ranks[name] = search_quality.table(task.parent, [task.name], of).frame.set_index(["signal", "quality"])
+        assert set(ranks[name]["seed"]) == {"0"}
+        tried[name] = {study: manifest.metrics(task / f"12_search_quality/{study}") for study in studies.BY_NAME}
+        by_psnr = sorted(tried[name]["losses"]["settings"], key=lambda row: -row["psnr"])
+        places[name] = [[row["name"] for row in by_psnr].index(of) + 1 for of in ("found", "equal weights")]
+    for name, pair, words in (
+        ("UIEB", (judge, "SSIM"), "on UIEB a lower L_C goes with a higher SSIM (rho {})"),
+        ("UIEB", (judge, "LPIPS (squeeze)"), "but a worse LPIPS ({})"),
+        ("LOL", (judge, "PSNR (dB)"), "on LOL, where it calls all clear, with a lower PSNR ({})"),
+        ("LOL", (judge, "SSIM"), "and SSIM ({}); the others are open"),
+        ("LOL", (supernet, "PSNR (dB)"), "is open: by its loss rho {} on LOL,"),
+        ("UIEB", (supernet, "PSNR (dB)"), "on LOL, {} on UIEB;"),
     ):
-        row = ranks.loc[pair]
-        assert f"{words} {interval(row['rho'], row['rho from'], row['rho to'], 2)}".replace("( ", "(") in told
-    tried = {
-        name: manifest.metrics(folder / f"12_search_quality/{name}")["settings"] for name in ("losses", "genotypes")
+        row = ranks[name].loc[pair]
+        assert words.format(interval(row["rho"], row["rho from"], row["rho to"], 2)) in told
+    shared = (supernet, "PSNR (dB)"), ("PSNR under shared weights (dB)", "PSNR (dB)")
+    for name, pair in (("UIEB", (judge, "PSNR (dB)")), ("LOL", (judge, "LPIPS (squeeze)")), *product(ranks, shared)):
+        assert ranks[name].loc[pair, "rho from"] < 0 < ranks[name].loc[pair, "rho to"]
+    assert f"is {places['LOL'][0]}th on LOL (equal weights {places['LOL'][1]}th), {places['UIEB'][0]}th on UIEB" in told
+    assert places["UIEB"][1] == 1 and "th on UIEB (1st)" in told
+    assert all(row["classifier_loss"] < CLEAR_BELOW for row in tried["LOL"]["losses"]["settings"])
+    sizes = {
+        (len(of["losses"]["settings"]), of["losses"]["steps"], len(of["genotypes"]["settings"]))
+        for of in tried.values()
     }
-    by_psnr = [row["name"] for row in sorted(tried["losses"], key=lambda row: -row["psnr"])]
-    places = [by_psnr.index(name) + 1 for name in ("found", "equal weights")]
-    assert f"is {places[0]}th of {len(by_psnr)} by PSNR, equal weights {places[1]}th" in told
-    assert (
-        all(row["classifier_loss"] < CLEAR_BELOW for row in tried["losses"]) and "all of which it calls clear" in told
-    )
-    assert f"({len(by_psnr)} losses, nearly all drawn at random, 300 steps each" in told
-    assert manifest.metrics(folder / "12_search_quality/losses")["steps"] == 300
-    assert f"orders {len(tried['genotypes'])} genotypes" in told
-    shared = [row["supernet_psnr"] for row in tried["genotypes"]]
-    assert f"by its PSNR, {min(shared):.1f} to {max(shared):.1f} dB" in told
+    assert sizes == {(24, 300, 12)} and "24 losses, 22 drawn at random, 300 steps each" in told
+    assert "orders 12 genotypes" in told
+    seen = [row["supernet_psnr"] for of in tried.values() for row in of["genotypes"]["settings"]]
+    assert f"its PSNR, {min(seen):.1f} to {max(seen):.1f} dB, hardly" in told
     signals = references.signals().set_index(["reference", "loss search"])
     bare = signals.loc[("quick-lol97-squeeze/llie_lol", "no_warmup")]
-    assert f"for good from step {bare['clear from step']} of {bare['steps']} on, by seed" in told
+    assert f"of all further pictures clear from step {bare['clear from step']} of {bare['steps']} on, by seed" in told
     judged_from = [
         manifest.metrics(place / "02_loss_search")["clear_from"]
         for reference in (KNOWN["real-lol97/llie_lol"], KNOWN["real-uieb256/uie"])
@@ -158,6 +168,12 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
     ]
     warmup = manifest.read(folder / "02_loss_search" / manifest.NAME)["parameters"]["loss_search"]["warmup"]
     assert judged_from == [warmup] * 3 + [None] * 3 and f"at `real` from step {warmup}, the first in" in told
+    embedded = {
+        name: manifest.metrics(KNOWN[f"quick-embedded/{name}"].folder / "02_loss_search")["clear_from"]
+        for name in ("llie_lol", "llie_mit", "sihr", "uie")
+    }
+    assert embedded["llie_mit"] is embedded["sihr"] is None
+    assert f"on haze and MIT (LOL from {embedded['llie_lol']}, water from {embedded['uie']})" in told
     pairs, changed = {}, {}
     for known in ("quick-lol97-squeeze/llie_lol", "real-uieb256/uie"):
         plain, matched = (signals.loc[(known, name)] for name in ("classifier_plain", "main run"))
@@ -174,7 +190,7 @@ def test_what_we_found_of_the_searches_stands_in_metrics_files():
                 changed[known][term] = f"{statistics.mean(other):.2f} for {statistics.mean(own):.2f}"
     of_lol, of_uie = changed.values()
     assert "LOL at `quick` {}, UIEB {})".format(*pairs.values()) in told
-    assert f"LOL more colour ({of_lol['color']}), less TV and Laplacian; on UIEB no weight is apart" in told
+    assert f"apart on LOL for colour (more: {of_lol['color']}), TV and Laplacian (less), on UIEB for none" in told
     assert set(of_lol) == {"color", "tv", "laplacian"} and not of_uie
     folder_uie, seeds_uie = KNOWN["real-uieb256/uie"]
     of_plain = outcomes.replicas(variants.folder_of(folder_uie, "classifier_plain"), seeds_uie)
@@ -231,14 +247,15 @@ def test_what_we_found_of_recipes_stands_in_metrics_files():
     gain = paired.between(at["recipe_rate"], at["recipe_paper"])["psnr"]
     assert f"it gains {gain.mean:.2f} dB ({gain.low:+.2f} to {gain.high:+.2f})" in told
     low, high = -rows.loc["recipe_rate", "effect (dB) to"], -rows.loc["recipe_rate", "effect (dB) from"]
-    assert f"it is open, {-rows.loc['recipe_rate', 'effect (dB)']:+.2f} dB ({low:+.2f} to {high:+.2f})" in told
+    assert f"PSNR is open, {-rows.loc['recipe_rate', 'effect (dB)']:+.2f} dB ({low:+.2f} to {high:+.2f})" in told
+    ends = (-rows.loc["recipe_rate", f"effect (SSIM){end}"] for end in ("", " to", " from"))
+    assert f"it gains SSIM alone, {interval(*ends, 3)}" in told
+    assert rows.loc["recipe_rate", "says"] == f"PSNR {effects.OPEN}, SSIM worse"
     fifth = paired.between(at["recipe_fifth"], at["recipe_rate"])["ssim"]
-    assert f"a fifth too few: SSIM {interval(fifth.mean, fifth.low, fifth.high, 3)}" in told
-    assert f"Adam is worth {costs('recipe_sgd', -1)}; batch 4" in told
-    assert f"in a quarter of the steps costs {costs('recipe_batch_4', -1)}" in told
-    assert set(rows.loc[["recipe_paper", "recipe_sgd", "recipe_batch_4"], "says"]) == {"worse"}
+    assert f"a fifth is too few: SSIM {interval(fifth.mean, fifth.low, fifth.high, 3)}" in told
+    assert f"Adam alone is worth {costs('recipe_sgd', -1)}." in told
+    assert set(rows.loc[["recipe_paper", "recipe_sgd"], "says"]) == {"worse"}
     assert rows.loc["recipe_fifth", "says"] == "better"
-    assert set(rows.loc[["recipe_rate", "recipe_no_average", "recipe_half_crops"], "says"]) == {effects.OPEN}
 
 
 def test_what_we_found_of_the_ledger_stands_in_metrics_files():
@@ -248,20 +265,18 @@ def test_what_we_found_of_the_ledger_stands_in_metrics_files():
     assert (rows.loc[["split_1", "split_2"], "effect (dB) to"] > 0).all()
     rows = rows.dropna(subset=["p"])
     rows = rows.drop("published")  # told with those at `real`
-    for name, words in (
-        ("subtraction", "in place of the division costs"),
-        ("rounds", "a second round of both searches"),
-    ):
-        mean, low, high = (-rows.loc[name, f"effect (dB){end}"] for end in ("", " to", " from"))
-        assert f"{words} {mean:.2f} dB ({low:+.2f} to {high:+.2f}" in told
-    assert set(rows.index[rows["says"] == "worse"]) == {"subtraction", "rounds"}
-    assert rows.loc["rounds", "effect (SSIM) from"] < 0 < rows.loc["rounds", "effect (SSIM) to"]
-    others = rows.loc[rows["says"] == effects.OPEN, "effect (dB)"]
-    assert len(others) == len(rows) - 2
+    mean, low, high = (-rows.loc["rounds", f"effect (dB){end}"] for end in ("", " to", " from"))
+    assert f"a second round of both searches costs {mean:.2f} dB, barely ({low:+.2f} to {high:+.2f}; SSIM open)" in told
+    assert rows.loc["rounds", "says"] == f"PSNR worse, SSIM {effects.OPEN}" and 0.03 < rows.loc["rounds", "p"] < 0.05
+    others = rows[rows["says"] == effects.OPEN]
+    assert len(others) == len(rows) - 1 and f"The {len(others)} others are open" in told
+    means = others["effect (dB)"]
+    assert (means.idxmin(), means.idxmax()) == ("subtraction", "look_ahead_momentum")
     assert (
-        f"The {len(others)} others that ran are open, their means from {others.min():+.2f} to {others.max():+.2f} dB"
-        in told
+        f"from {means.min():+.2f} dB (the public code's subtraction for the division) to {means.max():+.2f} dB" in told
     )
+    reach = others["effect (dB) from"].min(), others["effect (dB) to"].max()
+    assert "their intervals reach {:+.2f} to {:+.2f} dB".format(*reach) in told
 
 
 def test_what_is_sure_at_any_budget_stands_in_the_published_files():
