@@ -11,7 +11,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -115,7 +115,7 @@ def loss_search(size: int, perceptual_terms: bool) -> dict[str, Step]:
 def _by_itself(search: LossSearch, index: int) -> None:
     """A step whose weight step computes the lower level's gradient anew."""
 
-    def exact(values: bilevel.Values, beta: Tensor, upper: bilevel.Upper, weights: bilevel.Weights, *step: float):
+    def exact(values: bilevel.Values, beta: Tensor, upper: bilevel.Upper, weights: bilevel.Weights, *step: Any):
         found = bilevel.exact(values, beta, upper, weights, *step)
         return dataclasses.replace(found, lower=bilevel.without_upper(values, beta, weights).lower)
 
