@@ -136,9 +136,10 @@ def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = 
         scores = {label: _scores(metrics.mean([run[name] for run in runs])) for name, label in tables.ROWS.items()}
         row |= {"HBL": scores.pop("HBL")} | scores  # first, so that a phone shows it
         label, untrained = tables.best_classical(runs)
-        row["best that learns nothing"] = f"{label}, {_scores(untrained)}"
+        of = outcomes.files_of(profile_folder / task, seeds, outcomes.EVALUATION)
+        row["best that learns nothing"] = Html(f"{html.escape(label)} {linked(of.split(), _scores(untrained))}")
         row |= _on_real_pictures(known, task, base) | {"measured on": tables.source(runs)}
-        rows.append(row | {"file": outcomes.files_of(profile_folder / task, seeds, outcomes.EVALUATION)})
+        rows.append(row | {"file": of})
     return pd.DataFrame(rows)
 
 
@@ -264,9 +265,9 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
         f"{effects.MIN_SCENES} test scenes or {effects.MIN_SEEDS} seeds resolve nothing.</p>"
         f"{table_text(headline.drop(columns='measured on'), 'file', listed=False)}"
         "<p>The paper's number, this run's and those of the reference runs stand on different test pictures: they do "
-        "not compare with one another. A row's degraded pictures, colour matrix (a 3x4 one for all pictures, fitted on "
-        "those that train) and HBL do. Measured numbers outside the notebooks link to the file that they come from, "
-        "means over seeds to the first seed's.</p>"
+        "not compare with one another. A row's HBL, degraded pictures, colour matrix (a 3x4 one for all pictures, "
+        "fitted on those that train) and the best by PSNR of six methods that learn nothing do. Measured numbers "
+        "outside the notebooks link to the file that they come from, means over seeds to the first seed's.</p>"
         '<h3 id="verdicts">Verdicts on the paper\'s claims</h3><p>What each claim was held against, by its verdict, '
         f"with the effect on PSNR in dB and its 95 % interval: of reference runs of at least {effects.MIN_SEEDS} seeds "
         "(by name, <code>real-lol97</code> being LOL at the profile <code>real</code>), then of this run. "
