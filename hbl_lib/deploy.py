@@ -114,7 +114,7 @@ class SideBySide(nn.Module):
         clear, factor = branches[0].chunk(2, 1) if len(branches) == 1 else branches
         clear, factor = F.relu_(clear.add_(x)), F.relu_(factor.add_(x))
         # the sigmoid of a ReLU is at least 1/2: the unit's clamp to [0.01, 1] changes nothing
-        factor.sigmoid_()
+        factor = factor.sigmoid_()
         return clear - factor if self.subtracts else clear / factor
 
 

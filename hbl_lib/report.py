@@ -135,9 +135,10 @@ def overview(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str] = 
         row = {"task": params.title, "published": _scores(printed) if printed else ""}
         scores = {label: _scores(metrics.mean([run[name] for run in runs])) for name, label in tables.ROWS.items()}
         row |= {"HBL": scores.pop("HBL")} | scores  # first, so that a phone shows it
-        label, untrained = tables.best_classical(runs)
+        (first, psnr), (second, ssim) = (tables.best_classical(runs, metric) for metric in ("psnr", "ssim"))
+        best = f"{first} {psnr['psnr']:.2f} dB, {second} {ssim['ssim']:.3f}"
         of = outcomes.files_of(profile_folder / task, seeds, outcomes.EVALUATION)
-        row["best that learns nothing"] = Html(f"{html.escape(label)} {linked(of.split(), _scores(untrained))}")
+        row["best that learns nothing"] = Html(linked(of.split(), html.escape(best)))
         row |= _on_real_pictures(known, task, base) | {"measured on": tables.source(runs)}
         rows.append(row | {"file": of})
     return pd.DataFrame(rows)
@@ -266,8 +267,8 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
         f"{table_text(headline.drop(columns='measured on'), 'file', listed=False)}"
         "<p>The paper's number, this run's and those of the reference runs stand on different test pictures: they do "
         "not compare with one another. A row's HBL, degraded pictures, colour matrix (a 3x4 one for all pictures, "
-        "fitted on those that train) and the best by PSNR of six methods that learn nothing do. Measured numbers "
-        "outside the notebooks link to the file that they come from, means over seeds to the first seed's.</p>"
+        "fitted on those that train) and the best of six methods that learn nothing, by PSNR and by SSIM, do. Measured "
+        "numbers outside the notebooks link to the file that they come from, means over seeds to the first seed's.</p>"
         '<h3 id="verdicts">Verdicts on the paper\'s claims</h3><p>What each claim was held against, by its verdict, '
         f"with the effect on PSNR in dB and its 95 % interval: of reference runs of at least {effects.MIN_SEEDS} seeds "
         "(by name, <code>real-lol97</code> being LOL at the profile <code>real</code>), then of this run. "

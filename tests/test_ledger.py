@@ -136,7 +136,7 @@ def test_one_seed_says_nothing_but_how_to_run_more(folder):  # noqa: F811
     table = ledger.table(folder, SEEDS[:1])
     row = table.frame.set_index("variant").loc["subtraction"]
     assert row["says"] == effects.OPEN
-    assert "R_u - R_v" in ledger.show(table).text
+    assert "R_u - sigmoid(R_v)" in ledger.show(table).text
 
 
 def test_where_nothing_ran_the_differences_are_shown_once(folder):  # noqa: F811
