@@ -168,7 +168,7 @@ def score_folders(restored: Path, clear: Path, lpips: LPIPS | None = None, proto
         except KitError as error:
             raise KitError(f"{one.name} and {other.name}: {error}") from None
     rows = {"mean": mean(per_image), "per_image": per_image, "not_restored": [path.name for path in left]}
-    lpips_words = "" if protocol == "y" else LPIPS_WORDS
+    lpips_words = LPIPS_WORDS if any(row["lpips"] is not None for row in per_image) else ""
     return {
         "protocol": f"{protocol_of(protocol).words}{lpips_words}; transparency is left out",
         "images": len(found),

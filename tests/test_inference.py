@@ -119,6 +119,7 @@ def test_equal_turned_and_deep_pictures_are_scored_as_they_show(tmp_path, capsys
     assert main(words) == 0
     out = capsys.readouterr().out
     assert out.count("inf dB  SSIM 1.0000") == 3 and "1 pictures of" in out
+    assert out.count("LPIPS") == out.count("LPIPS not measured") == 3  # so the protocol does not name it
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert main(words) == 1 and "scores.json: is there already" in capsys.readouterr().err
     assert scores["mean"] == {"psnr": None, "ssim": 1.0, "lpips": None} and scores["not_restored"] == ["c.png"]

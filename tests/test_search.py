@@ -106,6 +106,20 @@ def test_where_the_gradient_vanishes_the_upper_level_s_weight_decay_pulls_down_a
         assert weights.tolist() == pytest.approx([expected] * 8, rel=1e-3)
 
 
+def test_where_both_are_searched_at_once_alpha_has_its_own_rate_and_decay(rng):
+    """As above: gradients of 1e-9 that ask for more, and a decay that outweighs them."""
+    known, train = config.load("smoke", "llie_lol"), Given(rng)
+    classifier, supernet = Classifier("resnet10").double().eval(), Supernet().double()
+    for decay, expected in ((0.0, 1.1), (1e-4, 0.9)):
+        alphas_by = known.architecture_search.model_copy(update={"alpha_rate": 0.1, "alpha_decay": decay})
+        both = LossSearch(known.loss_search, supernet, PixelSpace().double(), classifier, train, train, alphas_by)
+        for alpha in both.alphas:
+            alpha.data, alpha.grad = torch.ones_like(alpha), torch.full_like(alpha, -1e-9)
+        both.upper.step()
+        reached = torch.cat([alpha.detach().flatten() for alpha in both.alphas])
+        torch.testing.assert_close(reached, torch.full_like(reached, expected), rtol=1e-3, atol=0)
+
+
 def test_what_only_a_look_ahead_has_is_refused_where_there_is_none():
     of = "architecture_search.weight_decay_in=look_ahead"
     for wrong in (of, "architecture_search.look_ahead_momentum=true"):
