@@ -148,7 +148,7 @@ def of_task(folder: Path, seeds: Sequence[str]) -> pd.DataFrame:
     """Every claim about a task, a row a comparison: published and measured effect, interval, p, verdict and files."""
     task = outcomes.task_of(folder)
     known = [(one, measured(folder, seeds, one)) for one in comparisons(task)]
-    ps = {m: iter(effects.adjusted([of[m].p for _, of in known if of])) for m in HEADINGS}
+    verdicts = iter(paired.judged([of for _, of in known if of]))
     rows = []
     for one, of in known:
         row: dict[str, Any] = {"claim": one.claim, "against": one.against}
@@ -158,9 +158,8 @@ def of_task(folder: Path, seeds: Sequence[str]) -> pd.DataFrame:
         if not of:
             rows.append(row | {"verdict": effects.NOT_TESTABLE, "why": "not run: ABLATIONS=1 runs it"})
             continue
-        adjusted = {metric: next(ps[metric]) for metric in HEADINGS}
-        directions = {metric: of[metric].direction(adjusted[metric]) for metric in HEADINGS}
-        row |= paired.cells(of) | {"p": adjusted["psnr"], "seeds": of["psnr"].seeds, "scenes": of["psnr"].scenes}
+        p, directions = next(verdicts)
+        row |= paired.cells(of) | {"p": p["psnr"], "seeds": of["psnr"].seeds, "scenes": of["psnr"].scenes}
         row |= {"verdict": effects.verdict(**directions), "why": _why(of, directions)}
         rows.append(row | {"file": _files(folder, seeds, one), "key": f"{_key(one.better)} - {_key(one.worse)}"})
     why = "their weights are not here; METHODS= scores pictures that they restored"

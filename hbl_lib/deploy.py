@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .network import HNU, Network, ResidualPair, normalise
+from .network import COMBINATIONS, HNU, Network, ResidualPair, normalise
 from .operations import Convolution, Dense, Skip, convolve
 
 
@@ -85,7 +85,7 @@ class SideBySide(nn.Module):
     def __init__(self, unit: HNU):
         super().__init__()
         self.steps = nn.ModuleList(map(self._step, range(len(unit.clear)), unit.clear, unit.factor))
-        self.subtracts = unit.combine == "subtraction"
+        self.combined = COMBINATIONS[unit.combine]
 
     @staticmethod
     def _step(place: int, clear: nn.Module, factor: nn.Module) -> nn.Module:
@@ -114,8 +114,7 @@ class SideBySide(nn.Module):
         clear, factor = branches[0].chunk(2, 1) if len(branches) == 1 else branches
         clear, factor = F.relu_(clear.add_(x)), F.relu_(factor.add_(x))
         # the sigmoid of a ReLU is at least 1/2: the unit's clamp to [0.01, 1] changes nothing
-        factor = factor.sigmoid_()
-        return clear - factor if self.subtracts else clear / factor
+        return self.combined(clear, factor.sigmoid_())
 
 
 def deploy(restorer: Network) -> Network:

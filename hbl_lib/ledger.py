@@ -49,15 +49,14 @@ def table(folder: Path, seeds: Sequence[str], group: str = "ledger") -> tables.T
     for name, base in bases.items():
         if runs[name] and base and _pictures(runs[name]) == _pictures(base):
             effect[name] = paired.between(runs[name], base)
-    adjusted = [effects.adjusted([of[metric].p for of in effect.values()]) for metric in paired.HEADINGS]
-    ps = dict(zip(effect, zip(*adjusted, strict=True), strict=True))
+    judged = dict(zip(effect, paired.judged(list(effect.values())), strict=True))
     rows = [_spread(main)] if group == "ledger" else []
     timed = CHAIN if group == "ledger" else CHAIN[-1:]
     for name, variant in known.items():
         row: dict[str, Any] = {key: getattr(variant, key) for key in ("item", "paper", "code")}
         row |= {"variant": name, "does": variant.here, "against": variant.against or "main run"}
         if name in effect:
-            row |= _cells(effect[name], ps[name])
+            row |= _cells(effect[name], *judged[name])
             row["time (ratio)"] = _seconds(folder, seeds, name, timed) / _seconds(folder, seeds, variant.against, timed)
         elif runs[name] and bases[name]:
             row |= _unpaired(runs[name], bases[name])
@@ -82,13 +81,13 @@ def _pictures(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
     return [[image["clear_file"] for image in run["per_image"]] for run in runs]
 
 
-def _cells(of: dict[str, Effect], ps: Sequence[float]) -> dict[str, Any]:
-    """Effects, what they say, and the p of PSNR; `ps` are adjusted, of each metric."""
+def _cells(of: dict[str, Effect], p: dict[str, float], directions: dict[str, int]) -> dict[str, Any]:
+    """Effects, what they say, and the p of PSNR."""
     words = {1: "better", -1: "worse", 0: effects.OPEN}
-    said = {m: words[of[m].direction(p)] for m, p in zip(paired.HEADINGS, ps, strict=True)}
+    said = {metric: words[direction] for metric, direction in directions.items()}
     alike = len(set(said.values())) == 1
     says = said["psnr"] if alike else ", ".join(f"{metric.upper()} {word}" for metric, word in said.items())
-    return paired.cells(of) | {"says": says, "p": ps[0]}
+    return paired.cells(of) | {"says": says, "p": p["psnr"]}
 
 
 def _unpaired(runs: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> dict[str, Any]:

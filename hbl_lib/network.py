@@ -70,7 +70,7 @@ class Encoder(nn.Module):
         return half, self.to_quarter(self.at_half(half))
 
 
-COMBINATIONS = ("division", "subtraction")
+COMBINATIONS = {"division": torch.div, "subtraction": torch.sub}
 
 
 class HNU(nn.Module):
@@ -78,13 +78,13 @@ class HNU(nn.Module):
 
     R_v ends in a ReLU, so its sigmoid is at least 0.5: a unit amplifies by at most 2, and the clamp of the authors'
     code never acts. Both are kept as published. `combine` "subtraction" takes the same factor from R_u in place of
-    dividing by it, as the public code's other unit does.
+    dividing by it, as the public code's other unit does, which has no normalisation.
     """
 
     def __init__(self, layers: Layers, unit: int, combine: str = "division"):
         super().__init__()
         if combine not in COMBINATIONS:
-            raise ValueError(f"combine is one of {COMBINATIONS}, not {combine!r}")
+            raise ValueError(f"combine is one of {tuple(COMBINATIONS)}, not {combine!r}")
         self.combine = combine
         made = [layers("hnu", unit, i, DEEP, DEEP) for i in range(UNIT_LAYERS)]
         self.clear, self.factor = nn.ModuleList(made[:4]), nn.ModuleList(made[4:])
@@ -99,8 +99,7 @@ class HNU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         clear, factor = self.branch(self.clear, x), self.branch(self.factor, x)
-        factor = torch.sigmoid(factor).clamp(0.01, 1.0)
-        return clear - factor if self.combine == "subtraction" else clear / factor
+        return COMBINATIONS[self.combine](clear, torch.sigmoid(factor).clamp(0.01, 1.0))
 
 
 class Decoder(nn.Module):

@@ -31,6 +31,13 @@ def between(
     return {metric: effects.effect(effects.table(of_seeds)) for metric, of_seeds in found.items()}
 
 
+def judged(comparisons: Sequence[Mapping[str, Effect]]) -> list[tuple[dict[str, float], dict[str, int]]]:
+    """For each comparison {metric: p}, adjusted for their number, and {metric: direction} at that p."""
+    of_metrics = [effects.adjusted([of[metric].p for of in comparisons]) for metric in HEADINGS]
+    ps = [dict(zip(HEADINGS, each, strict=True)) for each in zip(*of_metrics, strict=True)]
+    return [(p, {m: of[m].direction(p[m]) for m in HEADINGS}) for of, p in zip(comparisons, ps, strict=True)]
+
+
 def cells(of: Mapping[str, Effect]) -> dict[str, float]:
     """Effects and intervals by their columns."""
     values = (value for metric in HEADINGS for value in (of[metric].mean, of[metric].low, of[metric].high))

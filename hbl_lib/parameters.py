@@ -102,13 +102,12 @@ class ArchitectureSearchParams(LowerParams):
 
     @model_validator(mode="after")
     def _there_is_a_look_ahead(self) -> ArchitectureSearchParams:
-        asked = {
-            "weight_decay_in=look_ahead": self.decay_of("look_ahead"),
-            "look_ahead_momentum": self.look_ahead_momentum,
-        }
-        for key in asked if self.gradient == "first_order" else ():
-            if asked[key]:
-                raise ValueError(f"{key} needs gradient=unrolled: first_order looks no step ahead")
+        if self.gradient == "first_order":
+            needs = "needs gradient=unrolled: first_order looks no step ahead"
+            if self.decay_of("look_ahead"):
+                raise ValueError(f"weight_decay_in=look_ahead {needs}")
+            if self.look_ahead_momentum:
+                raise ValueError(f"look_ahead_momentum {needs}")
         return self
 
 

@@ -178,7 +178,7 @@ def searched_results(profile_folder: Path, tasks: Sequence[str]) -> Iterator[tup
     yield (
         "figure7a",
         paper_figures.loss_heat_map(published, measured, unresolved),
-        "Softmax of six loss weights by task; the largest share is, "
+        f"Softmax of six loss weights by task; the largest share, with those less than {findings.MARGIN} below, is, "
         + "; ".join(
             f"{whose}, "
             + ", ".join(f"{task}: {' and '.join(findings.at_top(row.to_dict()))}" for task, row in frame.iterrows())

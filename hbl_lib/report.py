@@ -266,9 +266,10 @@ def first_screen(profile_folder: Path, tasks: Sequence[str], seeds: Sequence[str
         f"{effects.MIN_SCENES} test scenes or {effects.MIN_SEEDS} seeds resolve nothing.</p>"
         f"{table_text(headline.drop(columns='measured on'), 'file', listed=False)}"
         "<p>The paper's number, this run's and those of the reference runs stand on different test pictures: they do "
-        "not compare with one another. A row's HBL, degraded pictures, colour matrix (a 3x4 one for all pictures, "
-        "fitted on those that train) and the best of six methods that learn nothing, by PSNR and by SSIM, do. Measured "
-        "numbers outside the notebooks link to the file that they come from, means over seeds to the first seed's.</p>"
+        "not compare with one another. Within a row, HBL, the degraded pictures, the colour matrix (a 3x4 one for all "
+        "pictures, fitted on those that train) and the best of six methods that learn nothing, by PSNR and by SSIM, "
+        "compare. Measured numbers outside the notebooks link to the file that they come from, means over seeds to the "
+        "first seed's.</p>"
         '<h3 id="verdicts">Verdicts on the paper\'s claims</h3><p>What each claim was held against, by its verdict, '
         f"with the effect on PSNR in dB and its 95 % interval: of reference runs of at least {effects.MIN_SEEDS} seeds "
         "(by name, <code>real-lol97</code> being LOL at the profile <code>real</code>), then of this run. "

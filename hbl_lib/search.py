@@ -76,8 +76,9 @@ class LossSearch:
 
     `train` feeds the lower level, `held_out` (the search list) the upper one. The gradient of the weight step, which
     has momentum, weight decay and clipping too, is the one the look-ahead already has, so of the beta before this
-    iteration's own step. With `alphas_by`, the alphas of the supernet `network` move on L_C too, first order and as it
-    says: the synchronous strategy (Ours_a). While the upper level rests (`params.warmup`), nothing is computed for it.
+    iteration's own step. With `alphas_by`, of which only `alpha_rate` and `alpha_decay` are read, the alphas of the
+    supernet `network` move on L_C too, first order: the synchronous strategy (Ours_a). While the upper level rests
+    (`params.warmup`), nothing is computed for it.
     """
 
     def __init__(
@@ -96,11 +97,11 @@ class LossSearch:
         self.beta = Beta(space).to(self.device)
         self.weights = weights_of(network)
         alphas = [p for name, p in network.named_parameters() if name not in self.weights]
-        self.alphas = alphas if alphas_by else []
+        self.alphas = [] if alphas_by is None else alphas
         for alpha in alphas:
             alpha.requires_grad_(alphas_by is not None)
         self.upper = _upper_optimizer(self.beta.parameters(), params.beta_rate, params.beta_decay)
-        if alphas_by:
+        if alphas_by is not None:
             own = {"lr": alphas_by.alpha_rate, "weight_decay": alphas_by.alpha_decay}
             self.upper.add_param_group({"params": self.alphas, **own})
         self.lower = _lower_optimizer(list(self.weights.values()), params)
