@@ -22,7 +22,7 @@ NOTES = (
     "unless another variant is named), on the same test pictures, with a 95 % interval by bootstrap over scenes and "
     "seeds; where the test pictures are others, of the gain over the degraded ones. Better or worse is said from "
     f"{effects.MIN_SCENES} scenes and {effects.MIN_SEEDS} seeds on, of PSNR and SSIM each, where its interval leaves "
-    "zero out and its p, adjusted for the number of variants, is below .05; else nothing is.",
+    "zero out and its p, adjusted for the number of variants, is below .05; else nothing is. The p told is PSNR's.",
     "What did not run, VARIANTS=NAME runs.",
     "Time: of the chain from 01 to 04 (of recipes: of 04), as a multiple of those of what it is compared with; "
     "stages ran side by side, so roughly.",
