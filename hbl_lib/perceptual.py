@@ -214,7 +214,7 @@ def feature_trunk(download: bool = False, untrained: bool = True, seed: int = 0)
     else:
         raise KitError(
             f"{weights.FILES['vgg19']} (VGG-19, torchvision's ImageNet weights) {weights.missing()} "
-            "Only the profiles quick and smoke run without it."
+            "The profiles smoke, quick and real run without it, on untrained features."
         )
     trunk.checksum = sha256(path) if path is not None else None
     return trunk
